@@ -1,0 +1,237 @@
+/* The filesystem: inodes, directory entries, contents, over one tree. It runs without FUSE: the front end translates
+ * requests into these calls and turns their negative errno into replies; tests call them directly.
+ *
+ * Locks: every operation takes the inode locks it needs (ascending inode number), then admission, then writes contents,
+ * then the writer lock. A read holds its inode lock shared until its answer is in the caller's buffer; a change holds
+ * it exclusively up to commit. So nobody sees half an operation, and freed blocks have no readers. All functions are
+ * thread-safe.
+ *
+ * Lookup counts: an inode that the kernel knows (struct fs_entry handed out by lookup, make, link and readdirplus: one
+ * count each) stays in the table of inodes in use until fs_forget; an unlinked inode lives until then. Each takes at
+ * most 256 bytes.
+ *
+ * Names are byte strings of 1 to 255 bytes without '/' and NUL; longer: -ENAMETOOLONG. "." and ".." are the kernel's.
+ * Permission checks are the kernel's (default_permissions) save those that depend on more than it sees (sticky
+ * directories are the kernel's, set-id clearing is ours). */
+#ifndef BEEFTREE_FS_FS_H
+#define BEEFTREE_FS_FS_H
+
+#include "base/message.h"
+#include "btree/btree.h"
+#include "os/file.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+#define FS_ROOT_INODE       1U
+#define FS_NAME_SIZE_MAX    255U
+#define FS_SYMLINK_SIZE_MAX 4095U
+#define FS_LINK_COUNT_MAX   2147483647U
+#define FS_FILE_SIZE_MAX    INT64_MAX
+
+struct fs;
+
+/* --- Whole filesystems
+ * -------------------------------------------------------------------------------------------------- */
+
+struct fs_format_options {
+    uint32_t page_size; /* 0: the default, FS_PAGE_SIZE_DEFAULT */
+    char label[STORE_LABEL_SIZE];
+    uid_t root_uid;
+    gid_t root_gid;
+    mode_t root_mode; /* permission bits; 0755 is usual */
+};
+
+#define FS_PAGE_SIZE_DEFAULT 16384U
+
+/* Makes an empty filesystem in an empty file, durable on return. */
+int fs_format(struct os_file *file, const struct fs_format_options *options, struct base_reason *ret_reason);
+
+struct fs_options {
+    bool read_only;
+    size_t cache_size;               /* bytes: the memory budget of pool and node cache (cache=); 0: 64 MiB */
+    uint64_t checkpoint_interval_ms; /* 0: no background threads (tests, tools) */
+    uint64_t content_unsynced_max;   /* see struct txn_engine_options */
+};
+
+/* Opens store, pool, engine and tree, checks what opening reads (errors as store_open), and, when writable, ends
+ * orphans: unlinked inodes go, contents being freed are freed in the background. Borrows the file until fs_close. */
+int fs_open(struct os_file *file, const struct fs_options *options, struct fs **ret_fs, struct base_reason *ret_reason);
+
+/* Ends background work, gives up every unlinked inode, makes everything durable, shrinks the file, releases all memory.
+ * Returns what the last sync returned (the memory is released all the same). No operation may be running. */
+int fs_close(struct fs *fs);
+
+/* Everything committed so far durable: fsync, fsyncdir, syncfs. */
+int fs_sync(struct fs *fs);
+
+uint32_t fs_get_page_size(struct fs *fs);
+/* 0, or -EROFS and why the filesystem turned read-only. */
+int fs_get_failure(struct fs *fs, struct base_reason *ret_reason);
+
+/* --- Attributes
+ * ----------------------------------------------------------------------------------------------------------- */
+
+struct fs_attributes {
+    uint64_t inode;
+    uint64_t size;   /* bytes; of a directory: the number of its entries; of a symlink: of its target */
+    uint64_t blocks; /* 512-byte units that the contents take */
+    uint64_t device; /* of device nodes */
+    struct timespec access_time, modification_time, change_time, birth_time;
+    uint32_t mode; /* type and permission bits */
+    uint32_t link_count;
+    uint32_t uid, gid;
+    uint32_t flags; /* chattr flags (FS_IOC_GETFLAGS) */
+};
+
+struct fs_entry {
+    struct fs_attributes attributes;
+};
+
+/* Who asks. */
+struct fs_caller {
+    uid_t uid;
+    gid_t gid;
+};
+
+int fs_get_attributes(struct fs *fs, uint64_t inode, struct fs_attributes *ret_attributes);
+
+enum fs_set {
+    FS_SET_MODE = 1 << 0,
+    FS_SET_UID = 1 << 1,
+    FS_SET_GID = 1 << 2,
+    FS_SET_SIZE = 1 << 3,
+    FS_SET_ACCESS_TIME = 1 << 4,
+    FS_SET_MODIFICATION_TIME = 1 << 5,
+    FS_SET_ACCESS_TIME_NOW = 1 << 6,
+    FS_SET_MODIFICATION_TIME_NOW = 1 << 7,
+    FS_SET_CHANGE_TIME = 1 << 8,
+};
+
+struct fs_changes {
+    uint32_t set; /* enum fs_set */
+    uint32_t mode;
+    uid_t uid;
+    gid_t gid;
+    uint64_t size;
+    struct timespec access_time, modification_time, change_time;
+};
+
+/* All or nothing. Changing the size of a directory: -EISDIR; of what is no regular file: -EINVAL; past
+ * FS_FILE_SIZE_MAX: -EFBIG. chown and truncate clear set-id bits by the POSIX rules (caller not root; chown: always of
+ * executables). */
+int fs_set_attributes(struct fs *fs, const struct fs_caller *caller, uint64_t inode, const struct fs_changes *changes,
+                      struct fs_attributes *ret_attributes);
+
+/* --- Names
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+/* Adds one to the inode's lookup count. -ENOENT. */
+int fs_lookup(struct fs *fs, uint64_t parent, const char *name, struct fs_entry *ret_entry);
+void fs_forget(struct fs *fs, uint64_t inode, uint64_t count);
+/* Lookup counts held, for tests of balance: inodes in use and the sum of counts. */
+void fs_get_use(struct fs *fs, uint64_t *ret_inodes, uint64_t *ret_lookups);
+
+struct fs_make {
+    uint32_t
+        mode; /* type and permission bits, umask already applied; S_IFREG, S_IFDIR, S_IFLNK, devices, fifos, sockets */
+    uint64_t device;    /* device nodes */
+    const char *target; /* symlinks */
+};
+
+/* create, mknod, mkdir, symlink. In a set-gid directory the group is the directory's and new directories inherit the
+ * bit. -EEXIST, -ENOENT (parent removed), -ENOTDIR, -EMLINK. Adds one to the lookup count. */
+int fs_make(struct fs *fs, const struct fs_caller *caller, uint64_t parent, const char *name,
+            const struct fs_make *make, struct fs_entry *ret_entry);
+int fs_link(struct fs *fs, uint64_t inode, uint64_t parent, const char *name, struct fs_entry *ret_entry);
+int fs_unlink(struct fs *fs, uint64_t parent, const char *name); /* -EISDIR for a directory */
+int fs_rmdir(struct fs *fs, uint64_t parent, const char *name);  /* -ENOTDIR, -ENOTEMPTY */
+/* flags: RENAME_NOREPLACE, RENAME_EXCHANGE (linux/fs.h); others: -EINVAL. */
+int fs_rename(struct fs *fs, uint64_t parent, const char *name, uint64_t new_parent, const char *new_name,
+              unsigned flags);
+/* NUL-terminated; -EINVAL for what is no symlink. */
+int fs_read_link(struct fs *fs, uint64_t inode, char *buffer, size_t buffer_size);
+
+/* --- Contents
+ * ----------------------------------------------------------------------------------------------------------------- */
+
+/* Returns the count of bytes read (short only at the end of the file), or negative errno. */
+int64_t fs_read(struct fs *fs, uint64_t inode, uint64_t offset, void *buffer, size_t size);
+
+/* One operation, whole or absent: returns size, or negative errno. -EFBIG past FS_FILE_SIZE_MAX. Clears set-id bits
+ * when caller is not root; caller NULL: no one in particular (a late mmap write). */
+int64_t fs_write(struct fs *fs, const struct fs_caller *caller, uint64_t inode, uint64_t offset, const void *bytes,
+                 size_t size);
+
+/* --- Directories
+ * ---------------------------------------------------------------------------------------------------------------- */
+
+struct fs_directory;
+
+int fs_directory_open(struct fs *fs, uint64_t inode, struct fs_directory **ret_directory);
+void fs_directory_close(struct fs_directory *directory);
+
+struct fs_directory_entry {
+    const char *name; /* NUL-terminated */
+    size_t name_size;
+    uint64_t cookie; /* of the place after this entry: what seekdir or the next request hands back; never 0 */
+    uint64_t inode;
+    uint32_t type;                          /* mode's type bits */
+    const struct fs_attributes *attributes; /* when asked for; NULL for "." and ".." */
+};
+
+/* Returns true when the entry was taken; false ends the reply (the entry will come first in the next). */
+typedef bool (*fs_directory_emit)(void *context, const struct fs_directory_entry *entry);
+
+/* "." and "..", then the entries in bytewise name order, from the place that cookie names (0: the start).
+ * with_attributes: readdirplus, where each taken entry but "." and ".." adds one to its inode's lookup count. 0 also at
+ * the end (nothing emitted). */
+int fs_directory_read(struct fs_directory *directory, uint64_t cookie, bool with_attributes, fs_directory_emit emit,
+                      void *context);
+
+/* --- Space
+ * ------------------------------------------------------------------------------------------------------------------------
+ */
+
+struct fs_space {
+    uint64_t block_size; /* bytes: the unit of the next three */
+    uint64_t blocks, blocks_free, blocks_available;
+    uint64_t inodes, inodes_free;
+};
+
+int fs_get_space(struct fs *fs, struct fs_space *ret_space);
+
+/* --- Looking inside
+ * ---------------------------------------------------------------------------------------------------------------- */
+
+struct fs_statistics {
+    struct store_statistics store;
+    struct pool_statistics pool;
+    struct txn_statistics txn;
+    struct btree_statistics btree;
+    uint64_t inodes_in_use, lookups, orphans;
+    uint64_t inode_bytes; /* memory of one inode in use */
+    uint32_t page_size;
+    bool read_only;
+    char label[STORE_LABEL_SIZE];
+};
+
+void fs_get_statistics(struct fs *fs, struct fs_statistics *ret_statistics);
+
+struct fs_check_report {
+    void (*problem)(void *context, const char *text); /* one line each */
+    void *context;
+    bool data; /* also read all contents and compare checksums */
+    uint64_t problems;
+    uint64_t inodes, directories, entries, orphans, content_blocks, pages, rows;
+};
+
+/* Checks everything: store (superblocks, map, bitmap, page checksums), tree (btree_verify), rows (keys and values
+ * well-formed), inodes against entries and link counts, contents rows against sizes, block counts and the bitmap. On a
+ * filesystem opened read-only by this call's owner, nobody writing. 0 also when problems were reported; negative errno
+ * when the check itself could not go on. */
+int fs_check(struct fs *fs, struct fs_check_report *report);
+
+#endif

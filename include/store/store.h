@@ -1,0 +1,206 @@
+/* The page store: stable page numbers over blocks that are never overwritten (docs/design.md, "Page store";
+ * docs/format.md).
+ *
+ * It knows nothing of trees or frames. State of one page number:
+ *
+ *      absent --store_page_write--> in the live overlay --store_freeze--> in the frozen overlay --store_checkpoint-->
+ * in the map on disk
+ *
+ * A lookup asks live overlay, frozen overlay, map tree, in that order. The map tree on disk is immutable: a checkpoint
+ * writes changed nodes to free blocks and then a superblock that names the new roots.
+ *
+ * Blocks: 4 KiB. A page is 1, 2, 4, 8 or 16 of them, contiguous and aligned to its size. Block 0 never names a page: it
+ * means "absent".
+ *
+ * Epochs: the time between two freezes. A page or content block freed in epoch e is reused once the checkpoint whose
+ * freeze ended e is durable in both superblocks; at once if it was also written (page) or published (content) in e.
+ *
+ * Reservation: space for what is to be written is promised before (store_reserve), so that neither a commit nor a
+ * checkpoint can run out of space. Blocks for map and bitmap nodes are kept in reserve by the store itself.
+ *
+ * Failure: a failed write or sync is final. From then on every function that changes something answers -EROFS; the
+ * reason is in store_get_failure and was sent to base_message once. Damage (a wrong checksum or impossible content) is
+ * -EUCLEAN with a message that names page or block and reason, and is not final. */
+#ifndef BEEFTREE_STORE_STORE_H
+#define BEEFTREE_STORE_STORE_H
+
+#include "base/message.h"
+#include "os/file.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define STORE_BLOCK_SIZE      4096U
+#define STORE_PAGE_SIZE_MIN   4096U
+#define STORE_PAGE_SIZE_MAX   65536U
+#define STORE_LABEL_SIZE      64U   /* bytes, NUL-padded; a label has at most 63 */
+#define STORE_IDENTIFIER_SIZE 16U   /* a random UUID, made at format */
+#define STORE_ZONE_BLOCKS     1024U /* 4 MiB: pages and contents get blocks from zones of their own */
+#define STORE_ROOT_PAGE       1U    /* the first page number; 0 is none */
+
+struct store;
+
+struct store_format_options {
+    uint32_t page_size; /* bytes: a power of two from 4096 to 65536 */
+    char label[STORE_LABEL_SIZE];
+};
+
+/* Makes an empty store in an empty file and syncs it: two superblocks, no pages. -EINVAL for a bad page size. */
+int store_format(struct os_file *file, const struct store_format_options *options);
+
+struct store_open_options {
+    bool read_only;         /* nothing is written, ever */
+    size_t node_cache_size; /* bytes for cached map and bitmap nodes; at least 64 KiB is used */
+};
+
+/* Reads and checks superblocks, the whole map and the whole bitmap. The store borrows the file until store_close.
+ *   -EMEDIUMTYPE      not a beeftree database        -EPROTONOSUPPORT  of a newer format (or with unknown features)
+ *   -EUCLEAN          damaged or cut short           other             the host's error
+ * each with a one-line reason (without the file's name). */
+int store_open(struct os_file *file, const struct store_open_options *options, struct store **ret_store,
+               struct base_reason *ret_reason);
+
+/* Releases memory; writes nothing. For a clean end: store_freeze, store_checkpoint, store_shrink, then this. */
+void store_close(struct store *store);
+
+uint32_t store_get_page_size(const struct store *store);
+bool store_is_read_only(const struct store *store);
+void store_get_label(const struct store *store, char ret_label[STORE_LABEL_SIZE]);
+void store_get_identifier(const struct store *store, uint8_t ret_identifier[STORE_IDENTIFIER_SIZE]);
+
+/* 0, or -EROFS with the reason once a write or sync has failed. */
+int store_get_failure(struct store *store, struct base_reason *ret_reason);
+
+/* Marks the store failed for a reason found above it (a rollback that could not be done). */
+void store_fail(struct store *store, const char *why);
+
+/* --- Pages ----------------------------------------------------------------------------------------------------------
+ */
+
+/* The next free page number, lowest first; it stays taken until released. Caller: the writer. */
+uint64_t store_page_number_allocate(struct store *store);
+
+/* Undoes store_page_number_allocate for a page that was never written. Caller: the writer. */
+void store_page_number_release(struct store *store, uint64_t page);
+
+/* Reads and verifies. -EUCLEAN when damaged or absent, -EIO from the disk. Any thread; never two for the same page. */
+int store_page_read(struct store *store, uint64_t page, void *buffer);
+
+/* Writes a page's bytes to free blocks (reserved before with store_reserve: this uses up one reserved page) and enters
+ * them in the overlay of its epoch: frozen says which. Into the live overlay as well only if there is no later version:
+ * a frozen write never hides a live one (lookups ask the live overlay first). Any thread; the caller sees to it that
+ * versions of one page are written in order. */
+int store_page_write(struct store *store, uint64_t page, const void *bytes, bool frozen);
+
+/* The page goes: its number becomes free, its blocks follow the epoch rule. Called at commit, by the writer, after the
+ * pool has let go of it. Can't fail. */
+void store_page_free(struct store *store, uint64_t page);
+
+/* --- Reservation -----------------------------------------------------------------------------------------------------
+ */
+
+struct store_need {
+    uint64_t pages;
+    uint64_t content_blocks;
+    bool may_use_emergency; /* for operations that free space: a further 1 % of the blocks, at least 256 pages */
+};
+
+/* Promises that many blocks beyond all earlier promises, growing the file in steps if need be (host space is allocated,
+ * never assumed). -ENOSPC when it can't; -EROFS after a failure or when read-only. Takes no lock that a checkpoint
+ * needs while it waits for the host. */
+int store_reserve(struct store *store, const struct store_need *need);
+void store_unreserve(struct store *store, uint64_t pages, uint64_t content_blocks);
+
+/* --- Contents --------------------------------------------------------------------------------------------------------
+ */
+
+struct store_run {
+    uint64_t block;
+    uint32_t count; /* of blocks */
+};
+
+/* Takes up to block_count contiguous blocks out of the reservation (at least one), close behind goal if that is free
+ * (0: no wish). The blocks are nobody's yet: publish at commit or cancel. -EUCLEAN never, -ENOSPC only if not reserved.
+ */
+int store_content_allocate(struct store *store, uint32_t block_count, uint64_t goal, struct store_run *ret_run);
+
+/* Gives unpublished blocks back (they are free again at once; the reservation they used stays used up). */
+void store_content_cancel(struct store *store, struct store_run run);
+
+/* At commit, by the writer: the run is part of the live state, in the current epoch. Can't fail. */
+void store_content_publish(struct store *store, struct store_run run);
+
+/* At commit, by the writer: the run belongs to nothing any more. Can't fail. The caller has checked it with
+ * store_content_is_valid. */
+void store_content_free(struct store *store, struct store_run run);
+
+/* Whether a run read from a row lies inside the file and is marked as contents: what is freed or read must be. */
+bool store_content_is_valid(struct store *store, struct store_run run);
+
+/* Plain block transfer; checksums of contents are the rows' business (seed: see store_content_checksum). */
+int store_content_write(struct store *store, struct store_run run, const void *bytes);
+int store_content_read(struct store *store, struct store_run run, void *buffer);
+
+/* The checksum of one content block of 4 KiB. Not seeded with its place, so that a run can be shared or moved. */
+uint64_t store_content_checksum(const void *block_bytes);
+
+/* --- Checkpoint ------------------------------------------------------------------------------------------------------
+ */
+
+/* Ends the epoch: live overlay, bitmap changes and deferred frees become frozen. Caller holds the writer lock, and no
+ * other checkpoint is in flight. */
+void store_freeze(struct store *store);
+
+/* After every frozen page has been written: updates map and bitmap, syncs, writes one superblock, syncs, writes the
+ * other, syncs, and makes what the epoch freed reusable. Readers go on throughout. */
+int store_checkpoint(struct store *store);
+
+/* Whether anything changed since the last freeze. */
+bool store_is_dirty(struct store *store);
+
+/* After the last checkpoint of a clean unmount: records the end of the last used block and cuts the file there. */
+int store_shrink(struct store *store);
+
+/* --- Looking inside --------------------------------------------------------------------------------------------------
+ */
+
+struct store_statistics {
+    uint64_t file_blocks; /* the file's size */
+    uint64_t used_blocks; /* by anything, deferred frees included */
+    uint64_t
+        available_blocks; /* what new data could still take, host growth included, reserves subtracted (for statfs) */
+    uint64_t reserved_pages, reserved_content_blocks;
+    uint64_t pages;          /* live page numbers */
+    uint64_t content_blocks; /* live content blocks */
+    uint64_t generation;     /* of the newest superblock */
+    uint64_t page_reads, page_writes, content_blocks_read, content_blocks_written, node_reads, node_writes;
+    uint64_t node_hits, node_misses;
+    uint64_t syncs, bytes_written, checkpoints, checkpoint_ms_last, checkpoint_ms_max;
+    uint64_t content_bytes_unsynced; /* content written since the last freeze */
+    uint64_t checksum_failures;
+};
+
+void store_get_statistics(struct store *store, struct store_statistics *ret_statistics);
+
+/* Every page number in use, ascending, for checks: *page is the last one seen (0 to start) and becomes the next.
+ * -ENOENT at the end. */
+int store_page_next(struct store *store, uint64_t *page);
+
+/* For checks: the next run of content blocks that the bitmap marks at or after *block; -ENOENT at the end. */
+int store_content_next(struct store *store, uint64_t from_block, struct store_run *ret_run);
+
+/* Result of checking a file's own structures without opening it for use: superblocks, map, bitmap, overlaps, page
+ * checksums. */
+struct store_check_report {
+    void (*problem)(void *context, const char *text); /* one line each */
+    void *context;
+    uint64_t problems;
+    uint64_t pages_checked, nodes_checked;
+};
+
+/* Reads every page of an open (read-only) store and checks checksum, and that no block is used twice. 0 also when
+ * problems were reported. */
+int store_check(struct store *store, struct store_check_report *report);
+
+#endif

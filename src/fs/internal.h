@@ -1,0 +1,121 @@
+/* What the files of fs/ share: the filesystem object, inodes in use and their locks, rows of inodes, and the seam
+ * between names and contents. Nothing here is seen outside fs/. */
+#ifndef BEEFTREE_FS_INTERNAL_H
+#define BEEFTREE_FS_INTERNAL_H
+
+#include "base/latch.h"
+#include "fs/fs.h"
+
+/* --- Inodes in use (inode_table.c) ----------------------------------------------------------------------------------
+ */
+
+/* One per inode that the kernel knows or an operation is using. At most 256 bytes with malloc's overhead. */
+struct fs_inode {
+    struct fs_inode *next; /* in its hash bucket */
+    uint64_t number;
+    uint64_t lookup_count;   /* under the bucket's mutex */
+    uint32_t references;     /* operations at work with it; under the bucket's mutex */
+    bool orphan;             /* link count is 0: goes when lookup_count and references are 0 */
+    struct base_latch latch; /* BASE_RANK_FS_INODE; several in ascending number */
+};
+
+/* Finds or makes the object and takes a reference: whether the inode exists is for its row to say. -ENOMEM. */
+int fs_inode_acquire(struct fs *fs, uint64_t number, struct fs_inode **ret_inode);
+void fs_inode_release(struct fs *fs, struct fs_inode *inode);
+
+/* Acquires and locks in one go: 1 to 4 different inodes, exclusively, in ascending order whatever the order given;
+ * duplicates and zeros are allowed and locked once. */
+#define FS_LOCK_SET_MAX 4
+struct fs_lock_set {
+    struct fs_inode *inodes[FS_LOCK_SET_MAX];
+    unsigned count;
+};
+int fs_lock_set_lock(struct fs *fs, const uint64_t *numbers, unsigned count, struct fs_lock_set *ret_set);
+void fs_lock_set_unlock(struct fs *fs, struct fs_lock_set *set);
+
+/* --- Rows of inodes (inode_row.c)
+ * ------------------------------------------------------------------------------------- */
+
+#define FS_INODE_ROW_SIZE     112U
+#define FS_SYMLINK_INLINE_MAX 512U
+#define FS_CHUNK_SIZE         131072U
+#define FS_INLINE_MAX         3840U
+
+struct fs_inode_row {
+    struct fs_attributes attributes; /* attributes.blocks is derived when decoding: content_blocks * 8, or the 512-byte
+                                        units of inline contents */
+    uint64_t content_blocks;
+    uint64_t parent; /* of directories */
+};
+
+/* txn may be NULL (a read). -ENOENT when there is no such inode; -EUCLEAN when the row is malformed (message sent). */
+int fs_inode_row_read(struct fs *fs, struct txn *txn, uint64_t inode, struct fs_inode_row *ret_row);
+/* Replaces the row's attributes (a symlink's inline target stays: target NULL) or makes it (target as given, for
+ * symlinks). Writer. */
+int fs_inode_row_write(struct fs *fs, struct txn *txn, uint64_t inode, const struct fs_inode_row *row, bool is_new,
+                       const char *target);
+
+/* --- Keys (keys.c)
+ * ------------------------------------------------------------------------------------------------------- */
+
+#define FS_KEY_SIZE_MAX (1U + 8U + FS_NAME_SIZE_MAX)
+/* Each returns the key's size. */
+size_t fs_key_inode(uint8_t *key, uint64_t inode);
+size_t fs_key_entry(uint8_t *key, uint64_t parent, const char *name, size_t name_size);
+size_t fs_key_content(uint8_t *key, uint64_t inode, uint64_t offset);
+size_t fs_key_orphan(uint8_t *key, uint64_t inode);
+size_t fs_key_freeing(uint8_t *key, uint64_t inode, uint64_t from);
+
+/* --- Contents (content_*.c): the seam between names and contents
+ * --------------------------------------------------------- */
+
+/* Reads clipped at size; inode lock held (shared or exclusive). Serves symlink targets too. */
+int64_t fs_content_read(struct fs *fs, uint64_t inode, uint64_t size, uint64_t offset, void *buffer,
+                        size_t buffer_size);
+
+/* Sets the size and all other attributes in one transaction: old is the row as it is, new what it becomes
+ * (new->attributes.size is the new size; content_blocks and blocks are filled in here). Exclusive inode lock held, no
+ * txn open. Large contents that go are marked with an `O inode from` row in that transaction and freed in further ones
+ * before it returns (their failure is not the operation's: the rest is freed later). */
+int fs_content_resize(struct fs *fs, struct fs_inode *inode, const struct fs_inode_row *old, struct fs_inode_row *new);
+
+/* Within a transaction of the caller's that needs fs_content_small_pages() more pages: frees the contents if they are
+ * small enough for one step (inline, or at most one chunk), *ret_done says whether. For reclaiming many small files in
+ * one go. */
+uint32_t fs_content_small_pages(struct fs *fs);
+int fs_content_free_small(struct fs *fs, struct txn *txn, uint64_t inode, const struct fs_inode_row *row,
+                          bool *ret_done);
+
+/* Frees contents from <= byte in steps, each its own transaction; ends with the `O inode from` row gone. Exclusive
+ * inode lock held, or nobody can reach the inode. */
+int fs_content_free_steps(struct fs *fs, uint64_t inode, uint64_t from);
+
+/* Writes a long symlink target (more than FS_SYMLINK_INLINE_MAX) as inline pieces in the caller's transaction, which
+ * needs this many pages. */
+uint32_t fs_content_target_pages(struct fs *fs, size_t target_size);
+int fs_content_write_target(struct fs *fs, struct txn *txn, uint64_t inode, const char *target, size_t target_size);
+
+/* Whether writes and truncates by this caller clear set-id bits, and the mode afterwards (attributes.c). */
+uint32_t fs_mode_without_set_id(const struct fs_caller *caller, uint32_t mode);
+
+/* --- The filesystem
+ * ------------------------------------------------------------------------------------------------------ */
+
+struct fs_inode_table;
+struct fs_reclaimer; /* the background thread that ends orphans (reclaim.c) */
+
+struct fs {
+    struct os_file *file;
+    struct store *store;
+    struct pool *pool;
+    struct txn_engine *engine;
+    struct btree *tree;
+    struct fs_inode_table *inodes;
+    struct fs_reclaimer *reclaimer;
+    struct base_mutex number_mutex; /* BASE_RANK_FS_TABLE: the next two */
+    uint64_t next_number;           /* next inode number to hand out */
+    uint64_t number_limit;          /* what the superinode row says: numbers below it need no row change */
+    bool read_only;
+};
+
+#endif
