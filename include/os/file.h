@@ -40,7 +40,10 @@ enum os_file_open_flags {
     OS_FILE_CREATE = 1 << 1, /* must not exist yet; made with mode 0600 */
 };
 
-/* A regular file or a block device. -EISDIR for a directory, -ENOTBLK for what is neither. */
+/* A regular file or a block device (whose size stays: allocate answers -ENOSPC beyond it, truncate does nothing).
+ * -EISDIR for a directory, -ENOTBLK for what is neither. Symbolic links are followed. A file that OS_FILE_CREATE makes
+ * has a durable name when this returns. The caller closes *ret_file. A process opens a database once (see the locks)
+ * and ignores SIGXFSZ, so that a size limit is -EFBIG and not its end. */
 int os_file_open(const char *path, int flags, struct os_file **ret_file);
 
 /* Empty, in memory, fixed contents semantics: what is written is at once there. For tests of the layers above. */
@@ -98,8 +101,9 @@ static inline int os_file_drop_cache(struct os_file *file)
     return file->operations->drop_cache(file);
 }
 
-/* Byte-range locks far beyond the data (fcntl, this process). Waits up to timeout_ms; -EBUSY then, with the holder's
- * pid (0 if unknown). */
+/* Byte-range locks far beyond the data (fcntl: they belong to the process, are not inherited by fork, and go when it
+ * closes any descriptor of the file). A read-only file can only take them shared, else -EBADF. Waits up to timeout_ms;
+ * -EBUSY then, with the holder's pid (0 if unknown) in *ret_holder, which may be NULL. */
 static inline int os_file_lock(struct os_file *file, enum os_file_lock which, bool shared, uint64_t timeout_ms,
                                pid_t *ret_holder)
 {
