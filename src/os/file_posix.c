@@ -393,7 +393,7 @@ static int open_descriptor(const char *path, int flags, struct stat *ret_status)
 
 int os_file_open(const char *path, int flags, struct os_file **ret_file)
 {
-    struct stat status;
+    struct stat status = {0};
     struct posix_file *posix;
     int descriptor;
 

@@ -81,6 +81,7 @@ static void image_write(struct image *image, const uint8_t *bytes, uint64_t size
 {
     if (size > 0) {
         image_grow(image, offset + size);
+        BASE_ASSERT(image->bytes);
         memcpy(image->bytes + offset, bytes, size);
     }
 }
