@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What the scripts of the project share; read with `source`, from bash. Sets `top`, the root of the source tree.
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
