@@ -1,0 +1,67 @@
+/* INIT: what is asked of the kernel, and why. PARALLEL_DIROPS and HANDLE_KILLPRIV_V2 are added by wire.c, because
+ * libfuse 3.14 does not pass them on. */
+#include "internal.h"
+
+static void want(struct fuse_conn_info *connection, unsigned capability, bool on)
+{
+    if (on) {
+        connection->want |= connection->capable & capability;
+    } else {
+        connection->want &= ~capability;
+    }
+}
+
+void front_init(void *context, struct fuse_conn_info *connection)
+{
+    (void)context;
+    /* With OPEN answered ENOSYS the kernel would drop O_TRUNC; without this it sends a SETATTR. */
+    want(connection, FUSE_CAP_ATOMIC_O_TRUNC, false);
+    /* We are the only writer: cached data stays valid, so no GETATTR before reads and no pages dropped after a write.
+     */
+    want(connection, FUSE_CAP_AUTO_INVAL_DATA, false);
+    want(connection, FUSE_CAP_EXPLICIT_INVAL_DATA, true);
+    /* Always with attributes: cached listings never fill in the entries later. */
+    want(connection, FUSE_CAP_READDIRPLUS, true);
+    want(connection, FUSE_CAP_READDIRPLUS_AUTO, false);
+    want(connection, FUSE_CAP_CACHE_SYMLINKS, true);
+    /* Reorders contents behind names, which the promise of a prefix (docs/design.md) does not allow. */
+    want(connection, FUSE_CAP_WRITEBACK_CACHE, false);
+    want(connection, FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO, true);
+    /* Locks stay the kernel's: without OPEN there is no RELEASE that could let them go. */
+    want(connection, FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS, false);
+    want(connection, FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK, false);
+    connection->max_write = FRONT_BUFFER_SIZE;
+    connection->max_background = 64;
+    connection->congestion_threshold = 48;
+    connection->time_gran = 1;
+}
+
+const struct fuse_lowlevel_ops front_operations = {
+    .init = front_init,
+    .lookup = front_lookup,
+    .forget = front_forget,
+    .forget_multi = front_forget_multi,
+    .getattr = front_getattr,
+    .setattr = front_setattr,
+    .readlink = front_readlink,
+    .mknod = front_mknod,
+    .mkdir = front_mkdir,
+    .unlink = front_unlink,
+    .rmdir = front_rmdir,
+    .symlink = front_symlink,
+    .rename = front_rename,
+    .link = front_link,
+    .open = front_open,
+    .read = front_read,
+    .write = front_write,
+    .flush = front_flush,
+    .fsync = front_fsync,
+    .opendir = front_opendir,
+    .readdir = front_readdir,
+    .readdirplus = front_readdirplus,
+    .releasedir = front_releasedir,
+    .fsyncdir = front_fsync,
+    .statfs = front_statfs,
+    .create = front_create,
+    .ioctl = front_ioctl,
+};

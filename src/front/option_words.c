@@ -1,0 +1,178 @@
+/* The words of -o lists: our own, those that libfuse and the kernel understand, and those of mount(8) and fstab that
+ * mean nothing to a filesystem. Anything else is refused by name: a misspelt option must not be taken for a setting. */
+#include "internal.h"
+
+#include "base/parse.h"
+
+#include <errno.h>
+#include <fuse_opt.h>
+#include <string.h>
+
+#define CACHE_SIZE_MIN ((uint64_t)1 << 20)
+#define CACHE_SIZE_MAX ((uint64_t)1 << 40)
+
+/* Handed on. */
+static const char *const passed_words[] = {
+    "rw",   "ro",    "suid",    "nosuid", "dev",     "nodev",       "exec",       "noexec",
+    "sync", "async", "dirsync", "atime",  "noatime", "allow_other", "allow_root", "auto_unmount",
+};
+static const char *const passed_prefixes[] = {"context=", "fscontext=", "defcontext=", "rootcontext="};
+
+/* Known to mount(8), and without meaning here. */
+static const char *const ignored_words[] = {
+    "defaults",      "auto",       "noauto",
+    "user",          "nouser",     "users",
+    "owner",         "noowner",    "group",
+    "nogroup",       "nofail",     "_netdev",
+    "relatime",      "norelatime", "strictatime",
+    "nostrictatime", "diratime",   "nodiratime",
+    "lazytime",      "nolazytime", "silent",
+    "loud",          "mand",       "nomand",
+    "iversion",      "noiversion", "default_permissions",
+};
+static const char *const ignored_prefixes[] = {"x-", "X-", "comment=", "user=", "uhelper=", "helper="};
+
+static bool is_listed(const char *word, const char *const *words, size_t count)
+{
+    for (size_t index = 0; index < count; index++) {
+        if (strcmp(word, words[index]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool has_listed_prefix(const char *word, const char *const *prefixes, size_t count)
+{
+    for (size_t index = 0; index < count; index++) {
+        if (strncmp(word, prefixes[index], strlen(prefixes[index])) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int refuse(const char *word, const char *wanted, struct front_failure *failure)
+{
+    front_failure_set(failure, FRONT_EXIT_USAGE, "-o %s: %s", word, wanted);
+    return -EINVAL;
+}
+
+static int pass_on(struct front_options *options, const char *word, struct front_failure *failure)
+{
+    if (fuse_opt_add_opt_escaped(&options->mount_options, word) < 0) {
+        front_failure_set(failure, FRONT_EXIT_INTERNAL, "-o %s: out of memory", word);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+/* uid=, gid= */
+static int take_identity(const char *word, const char *value, uint32_t *ret_identity, struct front_failure *failure)
+{
+    uint64_t number = 0;
+
+    if (base_parse_number(value, &number) < 0 || number >= UINT32_MAX) {
+        return refuse(word, "a number from 0 to 4294967294 is wanted", failure);
+    }
+    *ret_identity = (uint32_t)number;
+    return 0;
+}
+
+static int take_umask(struct front_options *options, const char *word, const char *value, struct front_failure *failure)
+{
+    uint64_t number = 0;
+
+    if (base_parse_octal(value, &number) < 0 || number > 0777) {
+        return refuse(word, "an octal number from 0 to 777 is wanted", failure);
+    }
+    options->root_mode = 0777 & ~(mode_t)number;
+    return 0;
+}
+
+static int take_cache(struct front_options *options, const char *word, const char *value, struct front_failure *failure)
+{
+    uint64_t size = 0;
+
+    if (base_parse_size(value, &size) < 0 || size < CACHE_SIZE_MIN || size > CACHE_SIZE_MAX) {
+        return refuse(word, "a size from 1M to 1024G is wanted, with K, M or G", failure);
+    }
+    options->cache_size = size;
+    return 0;
+}
+
+static int take_threads(struct front_options *options, const char *word, const char *value,
+                        struct front_failure *failure)
+{
+    uint64_t number = 0;
+
+    if (base_parse_number(value, &number) < 0 || number < 1 || number > FRONT_THREADS_MAX) {
+        return refuse(word, "a number from 1 to 64 is wanted", failure);
+    }
+    options->threads_max = (unsigned)number;
+    return 0;
+}
+
+/* What follows "name=" in the word, or NULL. */
+static const char *value_of(const char *word, const char *name)
+{
+    size_t length = strlen(name);
+
+    return strncmp(word, name, length) == 0 && word[length] == '=' ? word + length + 1 : NULL;
+}
+
+/* Our own words with a value; 1: the word is none of them. */
+static int take_value(struct front_options *options, const char *word, struct front_failure *failure)
+{
+    const char *value;
+
+    if ((value = value_of(word, "cache"))) {
+        return take_cache(options, word, value, failure);
+    }
+    if ((value = value_of(word, "max_threads"))) {
+        return take_threads(options, word, value, failure);
+    }
+    if ((value = value_of(word, "uid"))) {
+        return take_identity(word, value, &options->root_uid, failure);
+    }
+    if ((value = value_of(word, "gid"))) {
+        return take_identity(word, value, &options->root_gid, failure);
+    }
+    if ((value = value_of(word, "umask"))) {
+        return take_umask(options, word, value, failure);
+    }
+    return 1;
+}
+
+#define COUNT(list) (sizeof(list) / sizeof((list)[0]))
+
+int front_option_word(struct front_options *options, const char *word, struct front_failure *failure)
+{
+    int result = take_value(options, word, failure);
+
+    if (result <= 0) {
+        return result;
+    }
+    if (strcmp(word, "nonempty") == 0) {
+        options->nonempty = true;
+        return 0;
+    }
+    if (strcmp(word, "remount") == 0) {
+        return refuse(word, "a mount is changed with \"mount -i -o remount,...\"", failure);
+    }
+    if (strncmp(word, "fsname=", 7) == 0 || strncmp(word, "subtype=", 8) == 0) {
+        return refuse(word, "is always the path of the database and \"beeftreefs\"", failure);
+    }
+    if (is_listed(word, passed_words, COUNT(passed_words)) ||
+        has_listed_prefix(word, passed_prefixes, COUNT(passed_prefixes))) {
+        if (strcmp(word, "ro") == 0 || strcmp(word, "rw") == 0) {
+            options->read_only = word[1] == 'o';
+        }
+        return pass_on(options, word, failure);
+    }
+    if (is_listed(word, ignored_words, COUNT(ignored_words)) ||
+        has_listed_prefix(word, ignored_prefixes, COUNT(ignored_prefixes))) {
+        return 0;
+    }
+    return refuse(word, "unknown option", failure);
+}

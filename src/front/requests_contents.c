@@ -1,0 +1,65 @@
+/* Requests that deal in contents. There is no open file here: OPEN and FLUSH are answered ENOSYS once, after which the
+ * kernel neither sends them nor RELEASE; an unlinked file ends at its last FORGET. */
+#include "internal.h"
+
+#include <errno.h>
+
+void front_open(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info)
+{
+    (void)inode;
+    (void)info;
+    (void)fuse_reply_err(request, ENOSYS);
+}
+
+void front_flush(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info)
+{
+    (void)inode;
+    (void)info;
+    (void)fuse_reply_err(request, ENOSYS);
+}
+
+void front_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset, struct fuse_file_info *info)
+{
+    char *buffer = front_thread_buffer();
+    int64_t result = -ENOMEM;
+
+    (void)info;
+    if (offset < 0) {
+        result = -EINVAL;
+    } else if (buffer) {
+        result = fs_read(front_of(request)->fs, inode, (uint64_t)offset, buffer,
+                         size < FRONT_BUFFER_SIZE ? size : FRONT_BUFFER_SIZE);
+    }
+    if (result < 0) {
+        front_reply_result(request, (int)result);
+    } else {
+        (void)fuse_reply_buf(request, buffer, (size_t)result);
+    }
+}
+
+void front_write(fuse_req_t request, fuse_ino_t inode, const char *bytes, size_t size, off_t offset,
+                 struct fuse_file_info *info)
+{
+    struct fs_caller caller = front_caller(request);
+    int64_t result = -EINVAL;
+
+    if (offset >= 0) {
+        /* A late write of a mapped page is no one's in particular: its request carries no caller. */
+        result =
+            fs_write(front_of(request)->fs, info->writepage ? NULL : &caller, inode, (uint64_t)offset, bytes, size);
+    }
+    if (result < 0) {
+        front_reply_result(request, (int)result);
+    } else {
+        (void)fuse_reply_write(request, (size_t)result);
+    }
+}
+
+/* Files and directories alike: everything accepted so far becomes durable. */
+void front_fsync(fuse_req_t request, fuse_ino_t inode, int data_only, struct fuse_file_info *info)
+{
+    (void)inode;
+    (void)data_only;
+    (void)info;
+    front_reply_result(request, fs_sync(front_of(request)->fs));
+}

@@ -1,0 +1,71 @@
+/* SIGTERM, SIGINT and SIGHUP end the daemon cleanly. libfuse's own handlers can lose one that comes just before its
+ * main thread goes to sleep; so the signals are blocked everywhere and one thread waits for them: it marks the session
+ * as ended and then wakes the main thread until that has noticed. */
+#include "internal.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+
+#define WAKE_SIGNAL SIGUSR2
+
+static void do_nothing(int signal_number)
+{
+    (void)signal_number;
+}
+
+static void fill_ending_signals(sigset_t *ret_set)
+{
+    (void)sigemptyset(ret_set);
+    (void)sigaddset(ret_set, SIGTERM);
+    (void)sigaddset(ret_set, SIGINT);
+    (void)sigaddset(ret_set, SIGHUP);
+}
+
+void front_signals_block(void)
+{
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    struct sigaction wake = {.sa_handler = do_nothing}; /* no SA_RESTART: it is there to interrupt */
+    sigset_t ending;
+
+    fill_ending_signals(&ending);
+    (void)pthread_sigmask(SIG_BLOCK, &ending, NULL);
+    (void)sigaction(SIGPIPE, &ignore, NULL);
+    (void)sigaction(WAKE_SIGNAL, &wake, NULL);
+}
+
+static void *wait_for_signal(void *context)
+{
+    struct front_signals *signals = context;
+    const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
+    sigset_t ending;
+    int received = 0;
+
+    fill_ending_signals(&ending);
+    while (sigwait(&ending, &received) == EINTR) {
+    }
+    if (!atomic_load(&signals->is_over)) {
+        fuse_session_exit(signals->session);
+    }
+    while (!atomic_load(&signals->is_over)) {
+        (void)pthread_kill(signals->main_thread, WAKE_SIGNAL);
+        (void)nanosleep(&pause, NULL);
+    }
+    return NULL;
+}
+
+int front_signals_start(struct front_signals *signals, struct fuse_session *session)
+{
+    signals->session = session;
+    signals->main_thread = pthread_self();
+    atomic_init(&signals->is_over, false);
+    return -pthread_create(&signals->thread, NULL, wait_for_signal, signals);
+}
+
+void front_signals_stop(struct front_signals *signals)
+{
+    atomic_store(&signals->is_over, true);
+    (void)pthread_kill(signals->thread, SIGTERM);
+    (void)pthread_join(signals->thread, NULL);
+}

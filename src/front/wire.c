@@ -1,0 +1,134 @@
+/* Every message between kernel and libfuse passes here: requests are counted by opcode, and the reply to INIT gets the
+ * flags that libfuse 3.14 does not pass on. INIT is the first request and is answered before a second thread exists;
+ * its reply is also the moment from which the mount answers.
+ *
+ * Both hooks keep to the contract of read(2) and writev(2), errno included: libfuse looks at it. */
+#include "internal.h"
+
+#include <errno.h>
+#include <linux/fuse.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Lookups and listings of one directory at once; set-id bits cleared by us, which saves a GETXATTR per write. */
+#define EXTRA_FLAGS ((uint32_t)(FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2))
+
+static void see_request(struct front *front, const void *buffer, size_t size)
+{
+    struct fuse_in_header header;
+
+    memcpy(&header, buffer, sizeof header);
+    unsigned index = header.opcode < FRONT_OPCODE_MAX ? header.opcode : 0;
+    atomic_fetch_add_explicit(&front->requests[index], 1, memory_order_relaxed);
+    if (header.opcode == FUSE_INIT && size >= sizeof header + offsetof(struct fuse_init_in, flags) + 4) {
+        memcpy(&front->offered, (const char *)buffer + sizeof header + offsetof(struct fuse_init_in, flags),
+               sizeof front->offered);
+    }
+}
+
+static ssize_t wire_read(int descriptor, void *buffer, size_t size, void *context)
+{
+    ssize_t received = read(descriptor, buffer, size);
+
+    if (received >= (ssize_t)sizeof(struct fuse_in_header)) {
+        see_request(context, buffer, (size_t)received);
+    }
+    return received;
+}
+
+/* libfuse hands over a header and, unless it refuses the kernel, a struct fuse_init_out of its own. */
+static bool patch_init(const struct front *front, struct iovec *parts, int part_count)
+{
+    struct fuse_out_header header;
+    uint32_t flags;
+    bool is_init = part_count == 2 && parts[0].iov_len == sizeof header &&
+                   parts[1].iov_len >= offsetof(struct fuse_init_out, flags) + sizeof flags;
+
+    if (!is_init) {
+        return false;
+    }
+    memcpy(&header, parts[0].iov_base, sizeof header);
+    if (header.error != 0) {
+        return false;
+    }
+    char *place = (char *)parts[1].iov_base + offsetof(struct fuse_init_out, flags);
+    memcpy(&flags, place, sizeof flags);
+    flags |= front->offered & EXTRA_FLAGS;
+    memcpy(place, &flags, sizeof flags);
+    return true;
+}
+
+static ssize_t wire_write(int descriptor, struct iovec *parts, int part_count, void *context)
+{
+    struct front *front = context;
+
+    if (atomic_load_explicit(&front->is_answering, memory_order_relaxed)) {
+        return writev(descriptor, parts, part_count);
+    }
+    bool is_init = patch_init(front, parts, part_count);
+    ssize_t written = writev(descriptor, parts, part_count);
+    if (is_init && written >= 0) {
+        atomic_store(&front->is_answering, true);
+        front->report(front->report_context, NULL);
+    }
+    return written;
+}
+
+const struct fuse_custom_io front_wire_io = {.read = wire_read, .writev = wire_write};
+
+const char *front_opcode_name(unsigned opcode)
+{
+    static const char *const names[FRONT_OPCODE_MAX] = {
+        [0] = "OTHER",
+        [FUSE_LOOKUP] = "LOOKUP",
+        [FUSE_FORGET] = "FORGET",
+        [FUSE_GETATTR] = "GETATTR",
+        [FUSE_SETATTR] = "SETATTR",
+        [FUSE_READLINK] = "READLINK",
+        [FUSE_SYMLINK] = "SYMLINK",
+        [FUSE_MKNOD] = "MKNOD",
+        [FUSE_MKDIR] = "MKDIR",
+        [FUSE_UNLINK] = "UNLINK",
+        [FUSE_RMDIR] = "RMDIR",
+        [FUSE_RENAME] = "RENAME",
+        [FUSE_LINK] = "LINK",
+        [FUSE_OPEN] = "OPEN",
+        [FUSE_READ] = "READ",
+        [FUSE_WRITE] = "WRITE",
+        [FUSE_STATFS] = "STATFS",
+        [FUSE_RELEASE] = "RELEASE",
+        [FUSE_FSYNC] = "FSYNC",
+        [FUSE_SETXATTR] = "SETXATTR",
+        [FUSE_GETXATTR] = "GETXATTR",
+        [FUSE_LISTXATTR] = "LISTXATTR",
+        [FUSE_REMOVEXATTR] = "REMOVEXATTR",
+        [FUSE_FLUSH] = "FLUSH",
+        [FUSE_INIT] = "INIT",
+        [FUSE_OPENDIR] = "OPENDIR",
+        [FUSE_READDIR] = "READDIR",
+        [FUSE_RELEASEDIR] = "RELEASEDIR",
+        [FUSE_FSYNCDIR] = "FSYNCDIR",
+        [FUSE_GETLK] = "GETLK",
+        [FUSE_SETLK] = "SETLK",
+        [FUSE_SETLKW] = "SETLKW",
+        [FUSE_ACCESS] = "ACCESS",
+        [FUSE_CREATE] = "CREATE",
+        [FUSE_INTERRUPT] = "INTERRUPT",
+        [FUSE_BMAP] = "BMAP",
+        [FUSE_DESTROY] = "DESTROY",
+        [FUSE_IOCTL] = "IOCTL",
+        [FUSE_POLL] = "POLL",
+        [FUSE_BATCH_FORGET] = "BATCH_FORGET",
+        [FUSE_FALLOCATE] = "FALLOCATE",
+        [FUSE_READDIRPLUS] = "READDIRPLUS",
+        [FUSE_RENAME2] = "RENAME2",
+        [FUSE_LSEEK] = "LSEEK",
+        [FUSE_COPY_FILE_RANGE] = "COPY_FILE_RANGE",
+        [FUSE_SYNCFS] = "SYNCFS",
+        [51] = "TMPFILE",
+        [52] = "STATX",
+        [53] = "COPY_FILE_RANGE_64",
+    };
+
+    return opcode < FRONT_OPCODE_MAX ? names[opcode] : NULL;
+}
