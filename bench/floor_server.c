@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #define FLOOR_TIMEOUT_S    1e9
+#define FLOOR_THREADS_MAX  10U
 #define FLOOR_WRITE_MAX    1048576U
 #define FLOOR_OPCODE_COUNT 64U
 
@@ -344,10 +345,15 @@ static void floor_init(void *context, struct fuse_conn_info *connection)
 {
     (void)context;
     connection->want &= ~(unsigned)(FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_READDIRPLUS_AUTO |
-                                    FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS);
-    connection->want |= connection->capable & (unsigned)(FUSE_CAP_READDIRPLUS | FUSE_CAP_CACHE_SYMLINKS |
-                                                         FUSE_CAP_EXPLICIT_INVAL_DATA | FUSE_CAP_ASYNC_READ);
+                                    FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS |
+                                    FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK);
+    connection->want |=
+        connection->capable & (unsigned)(FUSE_CAP_READDIRPLUS | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPLICIT_INVAL_DATA |
+                                         FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO);
     connection->max_write = FLOOR_WRITE_MAX;
+    connection->max_background = 64;
+    connection->congestion_threshold = 48;
+    connection->time_gran = 1;
 }
 
 static void floor_count_request(struct floor_server *server, const struct fuse_in_header *header)
@@ -448,6 +454,7 @@ static int floor_serve(struct floor_server *server)
         result = fuse_session_custom_io(session, &io, fuse_session_fd(session));
     struct fuse_loop_config *config = fuse_loop_cfg_create();
     if (result == 0 && config != NULL) {
+        fuse_loop_cfg_set_max_threads(config, FLOOR_THREADS_MAX);
         floor_say(server, true, "mounted");
         result = fuse_session_loop_mt(session, config);
         fuse_session_unmount(session);

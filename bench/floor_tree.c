@@ -89,7 +89,7 @@ static struct floor_node *floor_node_create(struct floor_tree *tree, const struc
     attributes->st_gid = make->gid;
     attributes->st_nlink = S_ISDIR(make->mode) ? 2 : 1;
     attributes->st_size = make->target != NULL ? (off_t)strlen(make->target) : 0;
-    attributes->st_blksize = 4096;
+    attributes->st_blksize = FLOOR_IO_SIZE;
     attributes->st_atim = attributes->st_mtim = attributes->st_ctim = floor_now();
     (*block)[inode % FLOOR_NODE_BLOCK] = node;
     tree->next_inode++;

@@ -17,7 +17,8 @@
 
 #define FLOOR_ROOT_INODE  1U
 #define FLOOR_CHUNK_SIZE  131072U
-#define FLOOR_IOVEC_COUNT 16U /* enough for a 1 MiB read that starts inside a chunk, see floor_read */
+#define FLOOR_IO_SIZE     65536U /* st_blksize, as src/front gives it */
+#define FLOOR_IOVEC_COUNT 16U    /* enough for a 1 MiB read that starts inside a chunk, see floor_read */
 
 struct floor_tree;
 struct floor_node;
