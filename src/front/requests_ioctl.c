@@ -1,7 +1,7 @@
 /* The one ioctl: `beeftree status`. */
 #include "internal.h"
 
-#include "front/status.h"
+#include "os/status.h"
 
 #include <errno.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 void front_ioctl(fuse_req_t request, fuse_ino_t inode, unsigned command, void *argument, struct fuse_file_info *info,
                  unsigned flags, const void *in, size_t in_size, size_t out_size)
 {
-    struct front_status answer;
+    struct os_status answer;
 
     (void)inode;
     (void)argument;
@@ -17,7 +17,7 @@ void front_ioctl(fuse_req_t request, fuse_ino_t inode, unsigned command, void *a
     (void)flags;
     (void)in;
     (void)in_size;
-    if (command != FRONT_STATUS_IOCTL || out_size < sizeof answer) {
+    if (command != OS_STATUS_IOCTL || out_size < sizeof answer) {
         (void)fuse_reply_err(request, ENOTTY);
         return;
     }

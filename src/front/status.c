@@ -3,7 +3,7 @@
 #include "internal.h"
 
 #include "base/clock.h"
-#include "front/status.h"
+#include "os/status.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -189,7 +189,7 @@ static int print(struct front *front, bool with_paths, char *text, size_t text_s
         return result;
     }
     fs_get_statistics(front->fs, &statistics);
-    add_number(root, "version", FRONT_STATUS_VERSION);
+    add_number(root, "version", OS_STATUS_VERSION);
     (void)cJSON_AddStringToObject(root, "program", "beeftreefs " BEEFTREE_VERSION);
     add_state(root, front, &statistics, with_paths);
     add_store(root, &statistics.store);
