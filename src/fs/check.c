@@ -1,0 +1,167 @@
+/* The check of a whole filesystem, from the superblocks up to the contents (check.h has the plan). */
+#include "check.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void check_problem(struct checker *checker, const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    /* Names are bytes of the file: nothing in them may drive a terminal. */
+    for (char *c = text; *c != '\0'; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7F)
+            *c = '?';
+    checker->report->problems++;
+    if (checker->report->problem != NULL)
+        checker->report->problem(checker->report->context, text);
+}
+
+/* Lines of the layers below. */
+static void pass_problem(void *context, const char *text)
+{
+    struct checker *checker = context;
+
+    check_problem(checker, "%s", text);
+}
+
+int check_table(struct checker *checker, uint8_t table, check_row row, void *context)
+{
+    int ret = btree_cursor_seek(checker->cursor, NULL, (struct btree_slice){&table, 1});
+
+    while (ret == 0) {
+        struct btree_slice key = btree_cursor_key(checker->cursor);
+
+        if (*(const uint8_t *)key.bytes != table)
+            return 0;
+        checker->report->rows++;
+        ret = row(checker, key, btree_cursor_value(checker->cursor), context);
+        if (ret < 0)
+            return ret;
+        ret = btree_cursor_next(checker->cursor, NULL);
+    }
+    if (ret == -ENOENT)
+        return 0;
+    if (ret != -EUCLEAN && ret != -EIO)
+        return ret;
+    check_problem(checker, "table %c: rows can't all be read", table);
+    checker->incomplete = true;
+    return 0;
+}
+
+static int report_unknown(struct checker *checker, struct btree_slice key, struct btree_slice value, void *context)
+{
+    (void)key;
+    (void)value;
+    ++*(uint64_t *)context;
+    (void)checker;
+    return 0;
+}
+
+static bool is_known(uint8_t table)
+{
+    return table == 'I' || table == 'O' || table == 'D' || table == 'C';
+}
+
+/* Rows of tables that this format does not have. */
+static int check_other_tables(struct checker *checker)
+{
+    uint8_t table = 0;
+
+    for (;;) {
+        uint64_t rows = 0;
+        int ret = btree_cursor_seek(checker->cursor, NULL, (struct btree_slice){&table, 1});
+
+        if (ret == -ENOENT)
+            return 0;
+        if (ret == -EUCLEAN || ret == -EIO) {
+            /* Each table's own scan will say so. */
+            checker->incomplete = true;
+            return 0;
+        }
+        if (ret < 0)
+            return ret;
+        table = *(const uint8_t *)btree_cursor_key(checker->cursor).bytes;
+        if (!is_known(table)) {
+            ret = check_table(checker, table, report_unknown, &rows);
+            if (ret < 0)
+                return ret;
+            check_problem(checker, "%llu rows of the unknown table %u", (unsigned long long)rows, table);
+        }
+        if (table == UINT8_MAX)
+            return 0;
+        table++;
+    }
+}
+
+static int check_rows(struct checker *checker)
+{
+    int (*const steps[])(struct checker *) = {check_other_tables, check_inodes, check_orphans, check_entries};
+
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        int ret = steps[i](checker);
+
+        if (ret < 0)
+            return ret;
+    }
+    if (!checker->incomplete)
+        check_links(checker);
+    return check_contents(checker);
+}
+
+static int check_layers_below(struct checker *checker)
+{
+    struct fs_check_report *report = checker->report;
+    struct store_check_report store_report = {.problem = pass_problem, .context = checker};
+    struct btree_verify_report tree_report = {.problem = pass_problem, .context = checker};
+    int ret = store_check(checker->fs->store, &store_report);
+
+    if (ret < 0)
+        return ret;
+    report->pages = store_report.pages_checked;
+    return btree_verify(checker->fs->tree, &tree_report);
+}
+
+static int make_room(struct checker *checker)
+{
+    struct store_statistics statistics;
+
+    store_get_statistics(checker->fs->store, &statistics);
+    checker->block_count = statistics.file_blocks;
+    checker->named = calloc((size_t)(checker->block_count / 8 + 1), 1);
+    if (checker->named == NULL)
+        return -ENOMEM;
+    if (checker->report->data) {
+        checker->buffer = malloc(FS_CHUNK_SIZE);
+        if (checker->buffer == NULL)
+            return -ENOMEM;
+    }
+    return btree_cursor_open(checker->fs->tree, &checker->cursor);
+}
+
+int fs_check(struct fs *fs, struct fs_check_report *report)
+{
+    struct checker checker = {.fs = fs, .report = report};
+    int ret;
+
+    report->problems = report->inodes = report->directories = report->entries = report->orphans = 0;
+    report->content_blocks = report->pages = report->rows = 0;
+    ret = check_layers_below(&checker);
+    if (ret == 0)
+        ret = make_room(&checker);
+    if (ret == 0)
+        ret = check_rows(&checker);
+    if (checker.cursor != NULL)
+        btree_cursor_close(checker.cursor);
+    free(checker.buffer);
+    free(checker.named);
+    free(checker.records);
+    return ret;
+}
