@@ -11,6 +11,7 @@
 /* Outermost first. The one place that states the lock order of the whole program. */
 enum base_lock_rank {
     BASE_RANK_FS_DIRECTORY_HANDLE = 10, /* one open directory's resume state */
+    BASE_RANK_FS_RENAME = 15,           /* one directory at a time moves to another directory */
     BASE_RANK_FS_INODE = 20,            /* several at once, in ascending inode number (checked by fs/) */
     BASE_RANK_CHECKPOINT = 30,          /* one checkpoint at a time; held by the checkpointer from freeze to durable */
     BASE_RANK_ADMISSION = 40,           /* reservations and the wait for a checkpoint */

@@ -21,6 +21,7 @@ struct fs_inode {
 
 /* Finds or makes the object and takes a reference: whether the inode exists is for its row to say. -ENOMEM. */
 int fs_inode_acquire(struct fs *fs, uint64_t number, struct fs_inode **ret_inode);
+/* Caller holds no lock: the last release of an unlinked inode may end it there and then (reclaim.c). */
 void fs_inode_release(struct fs *fs, struct fs_inode *inode);
 
 /* Acquires and locks in one go: 1 to 4 different inodes, exclusively, in ascending order whatever the order given;
@@ -115,6 +116,8 @@ struct fs {
     struct base_mutex number_mutex; /* BASE_RANK_FS_TABLE: the next two */
     uint64_t next_number;           /* next inode number to hand out */
     uint64_t number_limit;          /* what the superinode row says: numbers below it need no row change */
+    struct base_mutex rename_mutex; /* BASE_RANK_FS_RENAME: a directory's parent changes only under it (rename.c) */
+    uint64_t cookie_seed;           /* of directory cookies; constant */
     bool read_only;
 };
 
