@@ -91,13 +91,18 @@ static void check_piece(struct checker *checker, struct contents *contents, uint
  * -------------------------------------------------------------------------------------------------------------------
  */
 
+static bool is_named(const struct checker *checker, uint64_t block)
+{
+    return (checker->named[block / 8] & (uint8_t)(1U << (block % 8))) != 0;
+}
+
 static void note_block(struct checker *checker, const struct contents *contents, uint64_t offset, uint64_t block)
 {
     uint8_t bit = (uint8_t)(1U << (block % 8));
 
     if (block >= checker->block_count)
         return; /* the decoder has compared it with the bitmap */
-    if ((checker->named[block / 8] & bit) != 0)
+    if (is_named(checker, block))
         check_problem(checker, "inode %" PRIu64 ": block %" PRIu64 " at offset %" PRIu64 " is named twice",
                       contents->inode, block, offset);
     checker->named[block / 8] |= bit;
@@ -232,7 +237,7 @@ static int check_leaks(struct checker *checker)
         for (uint64_t block = run.block; block < end;) {
             uint64_t first = block;
 
-            while (block < end && block < checker->block_count && (checker->named[block / 8] >> (block % 8) & 1U) == 0)
+            while (block < end && block < checker->block_count && !is_named(checker, block))
                 block++;
             if (block > first)
                 check_problem(checker, "blocks %" PRIu64 "+%" PRIu64 " are marked as contents, but no row names them",
