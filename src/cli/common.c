@@ -89,7 +89,7 @@ int cli_open_database(const char *path, bool read_only, struct os_file **ret_fil
     char *absolute = realpath(path, NULL);
     int result = absolute ? os_file_open(absolute, read_only ? OS_FILE_READ_ONLY : 0, &file) : -errno;
 
-    if (result < 0) {
+    if (!file) {
         cli_explain(path, result, result == -ENOTBLK ? "is neither a file nor a block device" : NULL);
         free(absolute);
         return result;

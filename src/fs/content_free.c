@@ -238,7 +238,7 @@ int fs_content_free_steps(struct fs *fs, uint64_t inode, uint64_t from)
 
 int fs_freeing_finish(struct fs *fs, uint64_t inode, struct fs_inode_row *row, uint64_t new_size)
 {
-    uint64_t from;
+    uint64_t from = 0;
     int ret;
 
     /* What waits begins at or behind the end of the last chunk in use. */
