@@ -55,6 +55,11 @@ int pool_pin(struct pool *pool, uint64_t page, enum pool_mode mode, struct pool_
  * calls pool_change_begin under the exclusive latch before it fills it. -ENOMEM never: frames are reserved. */
 int pool_pin_new(struct pool *pool, uint64_t page, struct pool_frame **ret_frame);
 
+/* Pins and latches a page only if it is in a frame, else false; never reads. For a page number that may have been freed
+ * since the caller learned it: what it finds is whatever has that number now, so compare the change number (a page that
+ * was evicted or freed meanwhile has a new one). */
+bool pool_pin_resident(struct pool *pool, uint64_t page, enum pool_mode mode, struct pool_frame **ret_frame);
+
 /* One more pin on a frame that the caller has pinned. */
 void pool_pin_again(struct pool *pool, struct pool_frame *frame);
 
@@ -76,9 +81,23 @@ uint64_t pool_frame_change(const struct pool_frame *frame);
  * or 1). Copies a frozen frame first. */
 unsigned pool_change_begin(struct pool *pool, struct pool_frame *frame);
 
+/* Gives the frame a new change number without making it dirty: what somebody remembers of the page is no longer true
+ * (it is about to be freed). Exclusive latch held, caller the writer. */
+void pool_change_note(struct pool *pool, struct pool_frame *frame);
+
+/* A few words of a frame for the writer's own use while it has the frame pinned. Zeros when it pins it first, and it
+ * leaves zeros behind. No lock: there is one writer. */
+struct pool_frame_notes {
+    struct pool_frame *next;
+    uint32_t size;
+    uint32_t flags;
+};
+
+struct pool_frame_notes *pool_frame_notes(struct pool_frame *frame);
+
 /* The page was freed and its change committed: forgets it without writing, giving back the store's reserved page if it
  * was dirty in the live epoch (a frozen version still goes to the checkpoint). The caller's own pin is dropped with it;
- * readers that still pin it keep the bytes until they unpin. */
+ * readers that still pin it keep the bytes until they unpin. Takes the exclusive latch for a moment. */
 void pool_discard(struct pool *pool, struct pool_frame *frame);
 
 /* Reserves frames for pages that an operation may dirty; false when dirty + copies + reserved would pass half of the
@@ -88,7 +107,13 @@ void pool_unreserve(struct pool *pool, uint64_t frames);
 /* The most that one operation can ever reserve (half the pool). */
 uint64_t pool_reserve_max(const struct pool *pool);
 
-/* Under the writer lock: what is dirty now belongs to the frozen epoch. Constant time, not a walk over frames. */
+/* Frames dirty in the live epoch; and frames that are dirty, frozen, copies or reserved: what pool_reserve bounds.
+ * Cheap, without locks. */
+uint64_t pool_dirty_count(const struct pool *pool);
+uint64_t pool_charged_count(const struct pool *pool);
+
+/* Under the writer lock: what is dirty now belongs to the frozen epoch. Constant time, not a walk over frames; it waits
+ * for evictions that are writing a dirty page at this moment (one page each). The epoch before was written. */
 void pool_freeze(struct pool *pool);
 
 /* Writes every frozen frame and copy (store_page_write with frozen = true), in ascending page order where that is
