@@ -54,6 +54,9 @@ struct txn_need {
  * -E2BIG when the need can never be met by this pool. */
 int txn_begin(struct txn_engine *engine, const struct txn_need *need, struct txn **ret_txn);
 
+/* The engine that the transaction was begun on. */
+struct txn_engine *txn_get_engine(const struct txn *txn);
+
 /* Takes the writer lock. From here to the end: no disk waits except page reads. */
 void txn_lock(struct txn *txn);
 

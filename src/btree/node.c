@@ -1,0 +1,88 @@
+/* Looking at a node: keys, fences, search. Layout: node.h. No locks: the caller has the page latched or is the writer.
+ */
+#include "node.h"
+
+struct btree_slice node_copy_key(const uint8_t *node, uint32_t index, uint8_t *buffer)
+{
+    uint32_t prefix_size = node_prefix_size(node), suffix_size = node_suffix_size(node, index);
+    uint32_t rest_size = suffix_rest_size(suffix_size);
+    memcpy(buffer, node_lower(node).bytes, prefix_size);
+    memcpy(buffer + prefix_size, node_slot(node, index) + SLOT_HEAD, suffix_size - rest_size);
+    memcpy(buffer + prefix_size + (suffix_size - rest_size), node_rest(node, index), rest_size);
+    return (struct btree_slice){buffer, prefix_size + suffix_size};
+}
+
+bool node_covers(const uint8_t *node, struct btree_slice key)
+{
+    return key_compare(node_lower(node), key) <= 0 && (!node_has_upper(node) || key_compare(key, node_upper(node)) < 0);
+}
+
+bool node_covers_before(const uint8_t *node, struct btree_slice key)
+{
+    return key_compare(node_lower(node), key) < 0 && (!node_has_upper(node) || key_compare(key, node_upper(node)) <= 0);
+}
+
+/* Row index against a suffix with the same head. */
+static int compare_rest(const uint8_t *node, uint32_t index, const uint8_t *suffix, uint32_t size)
+{
+    uint32_t row_size = node_suffix_size(node, index);
+    uint32_t row_rest_size = suffix_rest_size(row_size), rest_size = suffix_rest_size(size);
+    uint32_t common_size = row_rest_size < rest_size ? row_rest_size : rest_size;
+    if (common_size > 0) {
+        int order = memcmp(node_rest(node, index), suffix + NODE_HEAD_SIZE, common_size);
+        if (order != 0) {
+            return order;
+        }
+    }
+    return row_size < size ? -1 : row_size > size;
+}
+
+static inline uint32_t head_at(const uint8_t *node, uint32_t index)
+{
+    return base_get_be32(node_slot(node, index) + SLOT_HEAD);
+}
+
+/* First row whose head is not less; without branches on what is compared. */
+static uint32_t head_lower_bound(const uint8_t *node, uint32_t count, uint32_t head)
+{
+    uint32_t base = 0, left = count;
+    while (left > 1) {
+        uint32_t half = left / 2;
+        base += head_at(node, base + half - 1) < head ? half : 0;
+        left -= half;
+    }
+    return base + (left == 1 && head_at(node, base) < head);
+}
+
+uint32_t node_lower_bound(const uint8_t *node, struct btree_slice key, bool *ret_found)
+{
+    uint32_t prefix_size = node_prefix_size(node), high = node_count(node);
+    BASE_ASSERT(key.size >= prefix_size);
+    const uint8_t *suffix = (const uint8_t *)key.bytes + prefix_size;
+    uint32_t size = (uint32_t)key.size - prefix_size;
+    uint32_t head = key_head(suffix, size);
+    uint32_t low = head_lower_bound(node, high, head);
+    uint32_t middle = low; /* usually the heads tell rows apart, and one comparison at low settles it */
+    while (low < high) {
+        int order = head_at(node, middle) != head ? 1 : compare_rest(node, middle, suffix, size);
+        if (order == 0) {
+            *ret_found = true;
+            return middle;
+        }
+        if (order < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+        middle = low + (high - low) / 2;
+    }
+    *ret_found = false;
+    return low;
+}
+
+uint32_t node_child_index(const uint8_t *node, struct btree_slice key, bool before)
+{
+    bool found;
+    uint32_t index = node_lower_bound(node, key, &found);
+    return found && !before ? index + 1 : index;
+}
