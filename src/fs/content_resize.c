@@ -11,7 +11,7 @@
 
 static int begin_locked(struct fs *fs, const struct txn_need *need, struct txn **ret_txn)
 {
-    int ret = txn_begin(fs->engine, need, ret_txn);
+    int ret = fs_txn_begin(fs, need, ret_txn);
 
     if (ret == 0)
         txn_lock(*ret_txn);
@@ -181,7 +181,7 @@ static int cut_chunks(struct cut *cut, struct fs_inode_row *new)
     if (ret < 0)
         return ret;
     need = fs_content_need(cut->fs, cut->batch.rows + 2, cut->change->written, true);
-    ret = txn_begin(cut->fs->engine, &need, &txn);
+    ret = fs_txn_begin(cut->fs, &need, &txn);
     if (ret < 0)
         return ret;
     ret = fs_change_write_blocks(cut->change, txn);

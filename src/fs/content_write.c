@@ -6,6 +6,7 @@
  * A request that needs more rows than one transaction may change (WRITE_CHUNKS_MAX, or a very small pool) is done in
  * several, in ascending order; one that fails in the middle then answers how far it came. */
 #include "content.h"
+#include "names.h"
 
 #include "base/clock.h"
 
@@ -59,7 +60,7 @@ static int write_pieces(struct request *request, const struct part *part)
         return ret;
     memcpy(bytes + part->offset, part->bytes, part->end - part->offset);
     end = part->end > old_end ? (uint32_t)part->end : old_end;
-    ret = txn_begin(fs->engine, &need, &txn);
+    ret = fs_txn_begin(fs, &need, &txn);
     if (ret < 0)
         return ret;
     txn_lock(txn);
@@ -187,7 +188,7 @@ static int write_change(struct request *request, const struct part *part, struct
         return ret;
     need = fs_content_need(request->fs, change->count + (conversion.end > 0 ? fs_inline_pieces_max(request->fs) : 0),
                            change->written, false);
-    ret = txn_begin(request->fs->engine, &need, &txn);
+    ret = fs_txn_begin(request->fs, &need, &txn);
     if (ret < 0)
         return ret;
     ret = fs_change_write_blocks(change, txn);
