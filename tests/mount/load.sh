@@ -1,19 +1,20 @@
-# What the tests with real loads share; read with `source`, from bash. The daemon runs in the foreground as our child: its pid
-# is known, and its exit is the end of an unmount. Sets `scratch`, a directory of this test, and cleans up at exit.
+# shellcheck shell=bash
+# What the tests with real loads share beyond common.sh: the daemon runs in the foreground as our child, so its pid and memory
+# are known and its exit status is the end of an unmount; and the first failure ends the test, since what follows would only be
+# its consequences.
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+set -e
 
 load_name=${0##*/}
-top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-BEEFTREE_BUILD=${BEEFTREE_BUILD:-$top/build/release}
+top=$(cd "$here/../.." && pwd)
+# shellcheck disable=SC2034
 long=${BEEFTREE_TEST_LONG:-0}
-scratch=$(mktemp -d "${TMPDIR:-/tmp}/$load_name-XXXXXX")
-database=$scratch/db.bt
-mount_point=$scratch/mnt
 daemon_log=$scratch/daemon.log
+daemon_program=$beeftreefs # another build's, if the test wants that
+daemon_wrapper=()          # a command before it
 daemon_pid=
-daemon_build=$BEEFTREE_BUILD # whose beeftreefs is mounted
-daemon_peak_kib=0            # the largest VmHWM of all daemons that mount_stop has ended
-jobs_to_end=()               # pids of our own background jobs
-mkdir "$mount_point"
+daemon_peak_kib=0 # the largest of all daemons that mount_stop has ended
+outside_device=$(stat -c %d "$scratch")
 
 fail()
 {
@@ -25,11 +26,6 @@ fail()
     exit 1
 }
 
-note()
-{
-    printf '%6.1f s  %s\n' "$(elapsed "$test_start_ms")" "$*"
-}
-
 now_ms()
 {
     local now=${EPOCHREALTIME/[.,]/}
@@ -37,51 +33,39 @@ now_ms()
 }
 test_start_ms=$(now_ms)
 
-# elapsed START_MS: seconds with a fraction
-elapsed()
+# note TEXT...: with the time since the start
+note()
 {
-    local taken=$(($(now_ms) - $1))
-    printf '%d.%03d\n' $((taken / 1000)) $((taken % 1000))
+    local taken_ms=$(($(now_ms) - test_start_ms))
+    printf '%4d.%03d s  %s\n' $((taken_ms / 1000)) $((taken_ms % 1000)) "$*"
 }
 
-load_cleanup()
-{
-    local pid
-    for pid in "${jobs_to_end[@]}"; do
-        kill "$pid" 2>/dev/null || true
-    done
-    if awk -v at="$mount_point" '$2 == at { found = 1 } END { exit !found }' /proc/self/mounts; then
-        umount -l "$mount_point" 2>/dev/null || fusermount3 -uz "$mount_point" || true
-    fi
-    if [ -n "$daemon_pid" ]; then
-        kill "$daemon_pid" 2>/dev/null || true
-        wait "$daemon_pid" 2>/dev/null || true
-    fi
-    rm -rf "$scratch"
-}
-trap load_cleanup EXIT
-trap 'exit 1' INT TERM HUP
-
-# is_answering: something other than the directory underneath answers at the mount point.
 is_answering()
 {
-    [ "$(stat -c %d "$mount_point" 2>/dev/null || echo none)" != "$scratch_device" ] &&
-        stat "$mount_point/." >/dev/null 2>&1
+    kill -0 "$daemon_pid" 2>/dev/null || fail "the daemon ended before the mount answered"
+    [ "$(stat -c %d "$mount_point" 2>/dev/null || echo "$outside_device")" != "$outside_device" ]
 }
-scratch_device=$(stat -c %d "$scratch")
 
-# mount_start [OPTION...]: mounts the database and waits until it answers. load_wrapper: a command before the daemon's.
-load_wrapper=()
+# mount_start [OPTION...]: mounts $database on $mount_point and waits until it answers.
 mount_start()
 {
-    local deadline_ms=$(($(now_ms) + 60000))
-    "${load_wrapper[@]}" "$daemon_build/beeftreefs" "$database" "$mount_point" -f "$@" >>"$daemon_log" 2>&1 </dev/null &
+    "${daemon_wrapper[@]}" "$daemon_program" "$database" "$mount_point" -f "$@" >>"$daemon_log" 2>&1 </dev/null &
     daemon_pid=$!
-    until is_answering; do
-        kill -0 "$daemon_pid" 2>/dev/null || fail "the daemon ended before the mount answered"
-        [ "$(now_ms)" -lt "$deadline_ms" ] || fail "not mounted after 60 s"
-        sleep 0.01
+    started_pids+=("$daemon_pid")
+    wait_until 60 is_answering || fail "not mounted after 60 s"
+}
+
+# ended PID...: they are no longer ours to end.
+ended()
+{
+    local pid left=()
+    for pid in "${started_pids[@]}"; do
+        case " $* " in
+        *" $pid "*) ;;
+        *) left+=("$pid") ;;
+        esac
     done
+    started_pids=("${left[@]}")
 }
 
 # daemon_peak: VmHWM of the running daemon, in KiB.
@@ -98,7 +82,7 @@ mount_stop()
     [ "$peak_kib" -le "$daemon_peak_kib" ] || daemon_peak_kib=$peak_kib
     umount "$mount_point" || fail "cannot unmount"
     wait "$daemon_pid" || status=$?
-    daemon_pid=
+    ended "$daemon_pid"
     [ "$status" -eq 0 ] || fail "the daemon ended with status $status"
 }
 
@@ -107,18 +91,8 @@ mount_kill()
 {
     kill -KILL "$daemon_pid"
     wait "$daemon_pid" 2>/dev/null || true
-    daemon_pid=
-    umount -l "$mount_point"
-}
-
-# check_clean [OPTION...]: beeftree check finds nothing in the unmounted database.
-check_clean()
-{
-    "$BEEFTREE_BUILD/beeftree" check "$@" "$database" >"$scratch/check.log" 2>&1 || {
-        local status=$?
-        cat "$scratch/check.log" >&2
-        fail "beeftree check: status $status"
-    }
+    ended "$daemon_pid"
+    release "$mount_point"
 }
 
 # compare_contents A B: names, types and contents.
@@ -134,7 +108,8 @@ compare_contents()
 # differs between filesystems.
 list_attributes()
 {
-    (cd "$1" && find . \( -type d -printf '%P|%y|%m|%U|%G|%T@\n' \) -o -printf '%P|%y|%m|%U|%G|%T@|%s|%n|%l\n') | LC_ALL=C sort
+    (cd "$1" && find . \( -type d -printf '%P|%y|%m|%U|%G|%T@\n' \) -o -printf '%P|%y|%m|%U|%G|%T@|%s|%n|%l\n') |
+        LC_ALL=C sort
 }
 
 compare_attributes()
