@@ -1,0 +1,221 @@
+/* Random work on the store against a model, at all page sizes: pages and contents read right at every moment, a
+ * reopened store holds exactly the last checkpoint, store_check is content each time, and in the end every block comes
+ * back. A guard in front of the file refuses writes to blocks that the last durable checkpoint uses. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "internal.h"
+#include "support/store_model.h"
+#include "support/test_seed.h"
+
+enum { STEPS = 6000, NODE_CACHE_SIZE = 65536 };
+
+/* --- A file that watches over the durable state ------------------------------------------------------------------- */
+
+struct guard_file {
+    struct os_file file; /* first member */
+    struct os_file *below;
+    bool *is_protected; /* by block */
+    uint64_t block_count;
+};
+
+static int guard_read(struct os_file *file, void *buffer, size_t size, uint64_t offset)
+{
+    return os_file_read(((struct guard_file *)file)->below, buffer, size, offset);
+}
+
+static int guard_write(struct os_file *file, const void *buffer, size_t size, uint64_t offset)
+{
+    struct guard_file *guard = (struct guard_file *)file;
+
+    for (uint64_t block = offset / STORE_BLOCK_SIZE; block < (offset + size) / STORE_BLOCK_SIZE; block++) {
+        BASE_ASSERT(block >= guard->block_count || !guard->is_protected[block]);
+    }
+    return os_file_write(guard->below, buffer, size, offset);
+}
+
+static int guard_sync(struct os_file *file)
+{
+    return os_file_sync(((struct guard_file *)file)->below);
+}
+
+static int guard_start_writeback(struct os_file *file, uint64_t offset, uint64_t size)
+{
+    return os_file_start_writeback(((struct guard_file *)file)->below, offset, size);
+}
+
+static int guard_allocate(struct os_file *file, uint64_t offset, uint64_t size)
+{
+    return os_file_allocate(((struct guard_file *)file)->below, offset, size);
+}
+
+static int guard_truncate(struct os_file *file, uint64_t size)
+{
+    return os_file_truncate(((struct guard_file *)file)->below, size);
+}
+
+static int guard_get_size(struct os_file *file, uint64_t *ret_size)
+{
+    return os_file_get_size(((struct guard_file *)file)->below, ret_size);
+}
+
+static int guard_get_host_free(struct os_file *file, uint64_t *ret_size)
+{
+    return os_file_get_host_free(((struct guard_file *)file)->below, ret_size);
+}
+
+static int guard_drop_cache(struct os_file *file)
+{
+    return os_file_drop_cache(((struct guard_file *)file)->below);
+}
+
+static const struct os_file_operations guard_operations = {
+    .read = guard_read,
+    .write = guard_write,
+    .sync = guard_sync,
+    .start_writeback = guard_start_writeback,
+    .allocate = guard_allocate,
+    .truncate = guard_truncate,
+    .get_size = guard_get_size,
+    .get_host_free = guard_get_host_free,
+    .drop_cache = guard_drop_cache,
+};
+
+/* Opens what is on the disk and protects the blocks that it uses. */
+static void guard_protect(struct guard_file *guard)
+{
+    const struct store_open_options options = {.read_only = true};
+    struct base_reason reason;
+    struct store *store;
+
+    assert_int_equal(store_open(guard->below, &options, &store, &reason), 0);
+    free(guard->is_protected);
+    guard->block_count = store->superblock.block_count;
+    guard->is_protected = calloc(guard->block_count, sizeof *guard->is_protected);
+    assert_non_null(guard->is_protected);
+    for (uint64_t block = STORE_HEADER_BLOCKS; block < guard->block_count; block++) {
+        guard->is_protected[block] = space_is_used(&store->space, block);
+    }
+    store_close(store);
+}
+
+/* --- The test ------------------------------------------------------------------------------------------------------
+ */
+
+static struct store *open_store(struct os_file *file)
+{
+    const struct store_open_options options = {.node_cache_size = NODE_CACHE_SIZE};
+    struct base_reason reason;
+    struct store *store;
+    int result = store_open(file, &options, &store, &reason);
+
+    if (result < 0) {
+        print_error("%s\n", reason.text);
+    }
+    assert_int_equal(result, 0);
+    return store;
+}
+
+/* Everything durable, by way of a checkpoint in flight if there is one. */
+static void sync_all(struct store_model *model, struct guard_file *guard)
+{
+    assert_int_equal(store_model_checkpoint(model), 0);
+    guard_protect(guard);
+    assert_int_equal(store_model_freeze(model), 0);
+    assert_int_equal(store_model_checkpoint(model), 0);
+    guard_protect(guard);
+}
+
+static void reopen(struct store_model *model, struct guard_file *guard)
+{
+    struct model_state *state = malloc(sizeof *state);
+
+    assert_non_null(state);
+    *state = model->durable;
+    store_close(model->store);
+    struct store *store = open_store(&guard->file);
+    assert_true(store_model_matches(model, store, state));
+    store_model_attach(model, store, state);
+    store_model_check(model, store);
+    free(state);
+}
+
+static void run_steps(struct store_model *model, struct guard_file *guard, struct base_random *random, int steps)
+{
+    for (int i = 0; i < steps; i++) {
+        assert_int_equal(store_model_step(model), 0);
+        uint64_t choice = base_random_below(random, 400);
+        if (choice < 4) {
+            assert_int_equal(store_model_freeze(model), 0);
+        } else if (choice < 8) {
+            assert_int_equal(store_model_checkpoint(model), 0);
+            guard_protect(guard);
+        } else if (choice == 8) {
+            sync_all(model, guard);
+            store_model_verify(model);
+            store_model_check(model, model->store);
+        } else if (choice == 9) {
+            reopen(model, guard);
+        } else if (choice == 10) {
+            int result = store_shrink(model->store);
+            assert_true(result == 0 || (result == -EBUSY && model->is_frozen));
+            guard_protect(guard);
+        }
+    }
+}
+
+static void test_model(void **state)
+{
+    const uint32_t page_size = *(const uint32_t *)*state;
+    struct guard_file guard = {.file = {&guard_operations}};
+    struct store_format_options format = {.page_size = page_size};
+    struct store_statistics statistics;
+    struct base_random random;
+
+    base_random_seed(&random, test_seed("store_model", 1) + page_size);
+    assert_int_equal(os_memory_file_create(&guard.below), 0);
+    assert_int_equal(store_format(&guard.file, &format), 0);
+    struct store_model *model = store_model_create(&random);
+    store_model_attach(model, open_store(&guard.file), NULL);
+    run_steps(model, &guard, &random, test_is_long() ? STEPS * 20 : STEPS);
+    sync_all(model, &guard);
+    reopen(model, &guard);
+
+    /* With everything freed and two checkpoints nothing is used but the header. */
+    store_model_free_all(model);
+    sync_all(model, &guard);
+    store_model_check(model, model->store);
+    store_get_statistics(model->store, &statistics);
+    assert_int_equal(statistics.pages, 0);
+    assert_int_equal(statistics.content_blocks, 0);
+    assert_int_equal(statistics.used_blocks, STORE_HEADER_BLOCKS);
+    assert_int_equal(statistics.reserved_pages, 0);
+    assert_int_equal(statistics.reserved_content_blocks, 0);
+    assert_int_equal(store_shrink(model->store), 0);
+    store_close(model->store);
+    store_model_destroy(model);
+    free(guard.is_protected);
+    os_file_close(guard.below);
+}
+
+int main(void)
+{
+    static uint32_t sizes[] = {4096, 8192, 16384, 32768, 65536};
+    const struct CMUnitTest tests[] = {
+        {"model, pages of 4 KiB", test_model, NULL, NULL, &sizes[0]},
+        {"model, pages of 8 KiB", test_model, NULL, NULL, &sizes[1]},
+        {"model, pages of 16 KiB", test_model, NULL, NULL, &sizes[2]},
+        {"model, pages of 32 KiB", test_model, NULL, NULL, &sizes[3]},
+        {"model, pages of 64 KiB", test_model, NULL, NULL, &sizes[4]},
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
