@@ -154,6 +154,7 @@ static void floor_on_create(fuse_req_t request, fuse_ino_t parent, const char *n
     struct fuse_entry_param entry;
     floor_fill_entry(&entry, &attributes);
     info->keep_cache = 1;
+    info->noflush = 1;
     fuse_reply_create(request, &entry, info);
 }
 
