@@ -1,0 +1,632 @@
+/* The check finds each kind of damage that rows can have, says so in a line that names it, and survives rows of any
+ * bytes; so do the operations. Rows are planted through the tree, behind the filesystem's back. */
+#include "base/bytes.h"
+#include "content_fixture.h"
+
+#define CHUNKED_SIZE (300000U)
+
+/* The filesystem that damage is planted in. */
+struct world {
+    struct fixture fixture;
+    struct fs *fs;
+    uint64_t directory, subdirectory, small, chunked, other, symlink, orphan;
+};
+
+static uint64_t make_directory(struct fs *fs, uint64_t parent, const char *name)
+{
+    struct fs_make make = {.mode = S_IFDIR | 0755};
+    struct fs_entry entry;
+
+    assert_int_equal(fs_make(fs, &root_caller, parent, name, &make, &entry), 0);
+    return entry.attributes.inode;
+}
+
+static void world_init(struct world *world, uint32_t page_size)
+{
+    static uint8_t bytes[CHUNKED_SIZE];
+    char target[2001];
+    struct fs_make make = {.mode = S_IFLNK | 0777, .target = target};
+    struct fs_entry entry;
+    struct fs *fs;
+
+    fixture_init(&world->fixture, page_size, 1U << 20);
+    world->fs = fs = world->fixture.fs;
+    fill_pattern(bytes, sizeof bytes, 1);
+    memset(target, 't', 2000);
+    target[2000] = '\0';
+    world->directory = make_directory(fs, FS_ROOT_INODE, "directory");
+    world->subdirectory = make_directory(fs, world->directory, "subdirectory");
+    world->small = make_file(fs, "small");
+    world->chunked = make_file(fs, "chunked");
+    world->other = make_file(fs, "other");
+    world->orphan = make_file(fs, "orphan");
+    write_all(fs, world->small, 0, bytes, 1234);
+    write_all(fs, world->chunked, 0, bytes, CHUNKED_SIZE);
+    write_all(fs, world->other, 0, bytes, 50000);
+    write_all(fs, world->orphan, 0, bytes, 50000);
+    assert_int_equal(fs_make(fs, &root_caller, FS_ROOT_INODE, "symlink", &make, &entry), 0);
+    world->symlink = entry.attributes.inode;
+    assert_int_equal(fs_unlink(fs, FS_ROOT_INODE, "orphan"), 0);
+    assert_clean(fs);
+}
+
+/* Without the check that a fixture ends with, and without what closing would still change. */
+static void world_drop(struct world *world)
+{
+    fault_file_cut_power(world->fixture.fault, 1);
+    (void)fs_close(world->fs);
+    os_file_close(world->fixture.file);
+}
+
+/* --- Planting ------------------------------------------------------------------------------------------------------
+ */
+
+static struct txn *begin(struct fs *fs)
+{
+    struct txn_need need = fs_content_need(fs, 2, 0, false);
+    struct txn *txn;
+
+    assert_int_equal(txn_begin(fs->engine, &need, &txn), 0);
+    txn_lock(txn);
+    return txn;
+}
+
+static void put_row(struct fs *fs, const void *key, size_t key_size, const void *value, size_t value_size)
+{
+    struct txn *txn = begin(fs);
+
+    assert_int_equal(
+        btree_put(fs->tree, txn, (struct btree_slice){key, key_size}, (struct btree_slice){value, value_size}), 0);
+    txn_commit(txn);
+}
+
+static void delete_row(struct fs *fs, const void *key, size_t key_size)
+{
+    struct txn *txn = begin(fs);
+
+    assert_int_equal(btree_delete(fs->tree, txn, (struct btree_slice){key, key_size}), 0);
+    txn_commit(txn);
+}
+
+static size_t get_row(struct fs *fs, const void *key, size_t key_size, uint8_t *buffer, size_t buffer_size)
+{
+    size_t size;
+
+    assert_int_equal(btree_get(fs->tree, NULL, (struct btree_slice){key, key_size}, buffer, buffer_size, &size), 0);
+    return size;
+}
+
+/* Changes an integer in an inode's row. */
+static void set_field(struct fs *fs, uint64_t inode, size_t offset, size_t size, uint64_t value)
+{
+    uint8_t key[FS_KEY_SIZE_MAX], row[FS_INODE_ROW_SIZE + FS_SYMLINK_INLINE_MAX];
+    size_t key_size = fs_key_inode(key, inode), row_size = get_row(fs, key, key_size, row, sizeof row);
+
+    if (size == 4)
+        base_put_le32(row + offset, (uint32_t)value);
+    else
+        base_put_le64(row + offset, value);
+    put_row(fs, key, key_size, row, row_size);
+}
+
+enum { MODE = 0, LINK_COUNT = 4, SIZE = 24, BLOCKS = 32, PARENT = 96 };
+
+static void set_link_count(struct fs *fs, uint64_t inode, uint32_t count)
+{
+    set_field(fs, inode, LINK_COUNT, 4, count);
+}
+
+static void put_entry(struct fs *fs, uint64_t parent, const char *name, size_t name_size, uint64_t child, uint8_t type)
+{
+    uint8_t key[FS_KEY_SIZE_MAX], value[9];
+
+    base_put_le64(value, child);
+    value[8] = type;
+    put_row(fs, key, fs_key_entry(key, parent, name, name_size), value, sizeof value);
+}
+
+static void delete_entry(struct fs *fs, uint64_t parent, const char *name)
+{
+    uint8_t key[FS_KEY_SIZE_MAX];
+
+    delete_row(fs, key, fs_key_entry(key, parent, name, strlen(name)));
+}
+
+static size_t get_content(struct fs *fs, uint64_t inode, uint64_t offset, uint8_t *buffer)
+{
+    uint8_t key[FS_KEY_SIZE_MAX];
+
+    return get_row(fs, key, fs_key_content(key, inode, offset), buffer, 8192);
+}
+
+static void put_content(struct fs *fs, uint64_t inode, uint64_t offset, const uint8_t *value, size_t size)
+{
+    uint8_t key[FS_KEY_SIZE_MAX];
+
+    put_row(fs, key, fs_key_content(key, inode, offset), value, size);
+}
+
+static void put_freeing(struct fs *fs, uint64_t inode, uint64_t from, uint64_t to)
+{
+    uint8_t key[FS_KEY_SIZE_MAX], value[8];
+
+    base_put_le64(value, to);
+    put_row(fs, key, fs_key_freeing(key, inode, from), value, sizeof value);
+}
+
+/* --- Kinds of damage -----------------------------------------------------------------------------------------------
+ */
+
+static void entry_to_nothing(struct world *world)
+{
+    put_entry(world->fs, world->directory, "lost", 4, 4711, S_IFREG >> 12);
+}
+static void entry_wrong_type(struct world *world)
+{
+    put_entry(world->fs, FS_ROOT_INODE, "small", 5, world->small, S_IFIFO >> 12);
+}
+static void entry_bad_name(struct world *world)
+{
+    put_entry(world->fs, FS_ROOT_INODE, "a/b", 3, world->small, S_IFREG >> 12);
+}
+static void entry_dot(struct world *world)
+{
+    put_entry(world->fs, FS_ROOT_INODE, "..", 2, world->small, S_IFREG >> 12);
+}
+static void entry_short_value(struct world *world)
+{
+    uint8_t key[FS_KEY_SIZE_MAX];
+
+    put_row(world->fs, key, fs_key_entry(key, FS_ROOT_INODE, "small", 5), "x", 1);
+}
+static void entry_in_file(struct world *world)
+{
+    put_entry(world->fs, world->small, "x", 1, world->chunked, S_IFREG >> 12);
+}
+static void entry_in_nothing(struct world *world)
+{
+    put_entry(world->fs, 4711, "x", 1, world->chunked, S_IFREG >> 12);
+}
+static void entry_short_key(struct world *world)
+{
+    put_row(world->fs, "D123", 4, "x", 1);
+}
+static void entry_removed(struct world *world)
+{
+    delete_entry(world->fs, FS_ROOT_INODE, "small");
+}
+static void file_link_count(struct world *world)
+{
+    set_link_count(world->fs, world->small, 2);
+}
+static void directory_link_count(struct world *world)
+{
+    set_link_count(world->fs, world->directory, 2);
+}
+static void directory_wrong_parent(struct world *world)
+{
+    set_field(world->fs, world->subdirectory, PARENT, 8, FS_ROOT_INODE);
+}
+static void directory_twice(struct world *world)
+{
+    put_entry(world->fs, FS_ROOT_INODE, "again", 5, world->directory, S_IFDIR >> 12);
+}
+static void directory_ring(struct world *world)
+{
+    delete_entry(world->fs, FS_ROOT_INODE, "directory");
+    put_entry(world->fs, world->subdirectory, "ring", 4, world->directory, S_IFDIR >> 12);
+    set_field(world->fs, world->directory, PARENT, 8, world->subdirectory);
+    set_field(world->fs, world->subdirectory, SIZE, 8, 1);
+    set_link_count(world->fs, world->subdirectory, 3);
+    set_link_count(world->fs, FS_ROOT_INODE, 2);
+    set_field(world->fs, FS_ROOT_INODE, SIZE, 8, get_attributes(world->fs, FS_ROOT_INODE).size - 1);
+}
+static void directory_size(struct world *world)
+{
+    set_field(world->fs, FS_ROOT_INODE, SIZE, 8, 77);
+}
+static void empty_directory_size(struct world *world)
+{
+    set_field(world->fs, world->subdirectory, SIZE, 8, 1);
+}
+static void root_gone(struct world *world)
+{
+    uint8_t key[FS_KEY_SIZE_MAX];
+
+    delete_row(world->fs, key, fs_key_inode(key, FS_ROOT_INODE));
+}
+static void root_parent(struct world *world)
+{
+    set_field(world->fs, FS_ROOT_INODE, PARENT, 8, world->directory);
+}
+static void no_orphan_row(struct world *world)
+{
+    uint8_t key[FS_KEY_SIZE_MAX];
+
+    delete_row(world->fs, key, fs_key_orphan(key, world->orphan));
+}
+static void orphan_with_links(struct world *world)
+{
+    uint8_t key[FS_KEY_SIZE_MAX];
+
+    put_row(world->fs, key, fs_key_orphan(key, world->small), "", 0);
+}
+static void orphan_of_nothing(struct world *world)
+{
+    uint8_t key[FS_KEY_SIZE_MAX];
+
+    put_row(world->fs, key, fs_key_orphan(key, 4711), "", 0);
+}
+static void orphan_short_key(struct world *world)
+{
+    put_row(world->fs, "O12", 3, "", 0);
+}
+static void freeing_malformed(struct world *world)
+{
+    put_freeing(world->fs, world->chunked, 4096, FS_FREEING_TO_END);
+}
+static void freeing_visible(struct world *world)
+{
+    put_freeing(world->fs, world->chunked, FS_CHUNK_SIZE, FS_FREEING_TO_END);
+}
+static void freeing_nothing(struct world *world)
+{
+    put_freeing(world->fs, world->small, FS_CHUNK_SIZE, FS_FREEING_TO_END);
+}
+static void freeing_twice(struct world *world)
+{
+    put_freeing(world->fs, world->chunked, 8 * FS_CHUNK_SIZE, FS_FREEING_TO_END);
+    put_freeing(world->fs, world->chunked, 9 * FS_CHUNK_SIZE, FS_FREEING_TO_END);
+}
+static void contents_of_nothing(struct world *world)
+{
+    put_content(world->fs, 4711, 0, (const uint8_t *)"\1abc", 4);
+}
+static void contents_of_directory(struct world *world)
+{
+    put_content(world->fs, world->directory, 0, (const uint8_t *)"\1abc", 4);
+}
+static void contents_unknown_kind(struct world *world)
+{
+    put_content(world->fs, world->chunked, 8 * FS_CHUNK_SIZE, (const uint8_t *)"\7abc", 4);
+}
+static void contents_short_key(struct world *world)
+{
+    put_row(world->fs, "C1234567", 8, "\1a", 2);
+}
+static void contents_mixed(struct world *world)
+{
+    put_content(world->fs, world->chunked, 0, (const uint8_t *)"\1abc", 4);
+}
+static void piece_beyond_size(struct world *world)
+{
+    set_field(world->fs, world->small, SIZE, 8, 1000);
+}
+static void piece_gone(struct world *world)
+{
+    uint8_t key[FS_KEY_SIZE_MAX];
+
+    delete_row(world->fs, key, fs_key_content(key, world->symlink, 0));
+}
+static void piece_apart(struct world *world)
+{
+    put_content(world->fs, world->small, 3 * fs_piece_size(world->fs), (const uint8_t *)"\1abc", 4);
+}
+static void chunk_beyond_size(struct world *world)
+{
+    set_field(world->fs, world->chunked, SIZE, 8, 100000);
+}
+static void chunk_tail(struct world *world)
+{
+    set_field(world->fs, world->chunked, SIZE, 8, CHUNKED_SIZE - 10);
+}
+static void chunk_count(struct world *world)
+{
+    set_field(world->fs, world->chunked, BLOCKS, 8, 5);
+}
+static void chunks_uncounted(struct world *world)
+{
+    set_field(world->fs, world->chunked, BLOCKS, 8, 0);
+}
+static void chunk_cut_short(struct world *world)
+{
+    uint8_t row[8192];
+    size_t size = get_content(world->fs, world->chunked, FS_CHUNK_SIZE, row);
+
+    put_content(world->fs, world->chunked, FS_CHUNK_SIZE, row, size - 1);
+}
+static void chunk_wrong_checksum(struct world *world)
+{
+    uint8_t row[8192];
+    size_t size = get_content(world->fs, world->chunked, FS_CHUNK_SIZE, row);
+
+    row[size - 1] ^= 1;
+    put_content(world->fs, world->chunked, FS_CHUNK_SIZE, row, size);
+}
+static void chunk_twice(struct world *world)
+{
+    uint8_t row[8192];
+    size_t size = get_content(world->fs, world->chunked, 0, row);
+
+    put_content(world->fs, world->other, 0, row, size);
+}
+static void chunk_unmarked(struct world *world)
+{
+    uint8_t row[8192];
+    size_t size = get_content(world->fs, world->chunked, 0, row);
+
+    base_put_le64(row + 2, base_get_le64(row + 2) + 100000);
+    put_content(world->fs, world->chunked, 0, row, size);
+}
+static void chunk_gone(struct world *world)
+{
+    uint8_t key[FS_KEY_SIZE_MAX];
+
+    delete_row(world->fs, key, fs_key_content(key, world->chunked, 0));
+    set_field(world->fs, world->chunked, BLOCKS, 8, get_attributes(world->fs, world->chunked).blocks / 8 - 32);
+}
+static void all_chunks_gone(struct world *world)
+{
+    uint8_t key[FS_KEY_SIZE_MAX];
+
+    delete_row(world->fs, key, fs_key_content(key, world->other, 0));
+}
+static void number_limit(struct world *world)
+{
+    uint8_t key[FS_KEY_SIZE_MAX], row[32] = {2};
+
+    put_row(world->fs, key, fs_key_inode(key, 0), row, sizeof row);
+}
+static void no_superinode(struct world *world)
+{
+    uint8_t key[FS_KEY_SIZE_MAX];
+
+    delete_row(world->fs, key, fs_key_inode(key, 0));
+}
+static void superinode_malformed(struct world *world)
+{
+    uint8_t key[FS_KEY_SIZE_MAX], row[32];
+
+    memset(row, 1, sizeof row);
+    put_row(world->fs, key, fs_key_inode(key, 0), row, sizeof row);
+}
+static void inode_short(struct world *world)
+{
+    uint8_t key[FS_KEY_SIZE_MAX];
+
+    put_row(world->fs, key, fs_key_inode(key, world->small), "x", 1);
+}
+static void inode_no_type(struct world *world)
+{
+    set_field(world->fs, world->small, MODE, 4, 0644);
+}
+static void inode_long_key(struct world *world)
+{
+    put_row(world->fs, "I1234567890", 11, "x", 1);
+}
+static void inode_gone(struct world *world)
+{
+    uint8_t key[FS_KEY_SIZE_MAX];
+
+    delete_row(world->fs, key, fs_key_inode(key, world->chunked));
+}
+static void unknown_table(struct world *world)
+{
+    put_row(world->fs, "Zebra", 5, "x", 1);
+}
+
+static const struct {
+    const char *name;
+    void (*plant)(struct world *world);
+    const char *line; /* what one of the lines must contain */
+} kinds[] = {
+#define KIND(plant, line)                                                                                              \
+    {                                                                                                                  \
+#plant, plant, line                                                                                            \
+    }
+    KIND(entry_to_nothing, "\"lost\" leads to inode 4711, which does not exist"),
+    KIND(entry_wrong_type, "\"small\": type"),
+    KIND(entry_bad_name, "impossible name"),
+    KIND(entry_dot, "impossible name"),
+    KIND(entry_short_value, "a value of 1 bytes"),
+    KIND(entry_in_file, "has entries, but is no directory"),
+    KIND(entry_in_nothing, "directory 4711 has entries, but does not exist"),
+    KIND(entry_short_key, "table D: a key of 4 bytes"),
+    KIND(entry_removed, "link count 1, but 0 entries"),
+    KIND(file_link_count, "link count 2, but 1 entries"),
+    KIND(directory_link_count, "link count 2, but 1 subdirectories"),
+    KIND(directory_wrong_parent, "has 1 as its parent"),
+    KIND(directory_twice, "2 entries lead to it"),
+    KIND(directory_ring, "lead round in a ring"),
+    KIND(directory_size, "counts 77 entries"),
+    KIND(empty_directory_size, "counts entries, but has none"),
+    KIND(root_gone, "no root directory"),
+    KIND(root_parent, "the root directory's parent"),
+    KIND(no_orphan_row, "no links and no orphan row"),
+    KIND(orphan_with_links, "an orphan row, but link count 1"),
+    KIND(orphan_of_nothing, "table O: inode 4711 does not exist"),
+    KIND(orphan_short_key, "table O: a key of 3 bytes"),
+    KIND(freeing_malformed, "contents being freed is malformed"),
+    KIND(freeing_visible, "are being freed, but its size is"),
+    KIND(freeing_nothing, "being freed, but no blocks counted"),
+    KIND(freeing_twice, "two rows of contents being freed"),
+    KIND(contents_of_nothing, "inode 4711 has contents, but does not exist"),
+    KIND(contents_of_directory, "has contents, but is no file"),
+    KIND(contents_unknown_kind, "unknown kind 7"),
+    KIND(contents_short_key, "table C: a key of 8 bytes"),
+    KIND(contents_mixed, "has pieces and chunks"),
+    KIND(piece_beyond_size, "pieces up to 1234, but its size is 1000"),
+    KIND(piece_gone, "should have rows of contents"),
+    KIND(piece_apart, "does not follow"),
+    KIND(chunk_beyond_size, "contents up to 131072, but its size is 100000"),
+    KIND(chunk_tail, "bytes beyond its size"),
+    KIND(chunk_count, "counts 5 content blocks, its rows name 74"),
+    KIND(chunks_uncounted, "counts 0 content blocks, its rows name 74"),
+    KIND(chunk_cut_short, "checksums in"),
+    KIND(chunk_wrong_checksum, "wrong checksum"),
+    KIND(chunk_twice, "is named twice"),
+    KIND(chunk_unmarked, "are no contents"),
+    KIND(chunk_gone, "are marked as contents, but no row names them"),
+    KIND(all_chunks_gone, "should have rows of contents, but has none"),
+    KIND(number_limit, "is beyond the next inode number"),
+    KIND(no_superinode, "there is no superinode"),
+    KIND(superinode_malformed, "superinode's row is malformed"),
+    KIND(inode_short, "its row is damaged"),
+    KIND(inode_no_type, "its row is damaged"),
+    KIND(inode_long_key, "table I: a key of 11 bytes"),
+    KIND(inode_gone, "does not exist"),
+    KIND(unknown_table, "unknown table 90"),
+#undef KIND
+};
+
+static bool has_line(const struct problems *problems, const char *line)
+{
+    for (unsigned i = 0; i < problems->count && i < 32; i++)
+        if (strstr(problems->text[i], line) != NULL)
+            return true;
+    return false;
+}
+
+static void test_each_kind(void **state)
+{
+    static struct problems problems;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        struct world world;
+
+        world_init(&world, page_sizes[i % PAGE_SIZE_COUNT]);
+        kinds[i].plant(&world);
+        run_check(world.fs, &problems, NULL);
+        if (!has_line(&problems, kinds[i].line)) {
+            for (unsigned k = 0; k < problems.count && k < 32; k++)
+                print_error("problem: %s\n", problems.text[k]);
+            fail_msg("%s: no line with \"%s\"", kinds[i].name, kinds[i].line);
+        }
+        world_drop(&world);
+    }
+}
+
+static void test_report(void **state)
+{
+    static struct problems problems;
+    struct fs_check_report report;
+    struct world world;
+
+    (void)state;
+    world_init(&world, 16384);
+    run_check(world.fs, &problems, &report);
+    assert_int_equal(report.inodes, 8);
+    assert_int_equal(report.directories, 3);
+    assert_int_equal(report.entries, 6);
+    assert_int_equal(report.orphans, 1);
+    assert_int_equal(report.content_blocks, 74 + 13 + 13);
+    assert_true(report.pages > 0 && report.rows > 18);
+    fixture_deinit(&world.fixture);
+}
+
+/* --- Rows of any bytes ---------------------------------------------------------------------------------------------
+ */
+
+#define ROUNDS      60
+#define ROUNDS_LONG 3000
+
+/* Some row, changed in some way. */
+static void plant_random(struct world *world, struct base_random *random)
+{
+    static const char tables[] = "CDIO";
+    uint8_t key[BTREE_KEY_SIZE_MAX], value[16384], seek[9];
+    struct btree_cursor *cursor;
+    size_t key_size, value_size;
+
+    seek[0] = (uint8_t)tables[base_random_below(random, 4)];
+    base_put_be64(seek + 1, base_random_below(random, 12));
+    assert_int_equal(btree_cursor_open(world->fs->tree, &cursor), 0);
+    if (btree_cursor_seek(cursor, NULL, (struct btree_slice){seek, sizeof seek}) < 0)
+        assert_int_equal(btree_cursor_first(cursor, NULL), 0);
+    key_size = btree_cursor_key(cursor).size;
+    memcpy(key, btree_cursor_key(cursor).bytes, key_size);
+    value_size = btree_cursor_value(cursor).size;
+    memcpy(value, btree_cursor_value(cursor).bytes, value_size);
+    btree_cursor_close(cursor);
+    switch (base_random_below(random, 6)) {
+    case 0:
+        delete_row(world->fs, key, key_size);
+        return;
+    case 1: /* the row stands elsewhere too */
+        key[key_size - 1 - base_random_below(random, key_size < 9 ? key_size : 9)] ^=
+            (uint8_t)(1U << base_random_below(random, 8));
+        break;
+    case 2:
+        value_size = base_random_below(random, value_size + 1);
+        break;
+    default:
+        if (value_size > 0)
+            value[base_random_below(random, value_size < 50 ? value_size : 50)] ^=
+                (uint8_t)(1U << base_random_below(random, 8));
+        break;
+    }
+    put_row(world->fs, key, key_size, value, value_size);
+}
+
+/* Whatever the answers are: no crash, no hang. */
+static void use_everything(struct world *world, struct base_random *random)
+{
+    static uint8_t buffer[CHUNKED_SIZE];
+    const uint64_t inodes[] = {world->small, world->chunked, world->other, world->symlink, world->orphan};
+    static const char *const names[] = {"small", "chunked", "other", "symlink", "directory"};
+    struct fs *fs = world->fs;
+
+    for (size_t i = 0; i < sizeof inodes / sizeof inodes[0]; i++) {
+        struct fs_changes changes = {.set = FS_SET_SIZE, .size = base_random_below(random, 1U << 20)};
+        struct fs_attributes attributes;
+        char target[FS_SYMLINK_SIZE_MAX + 1];
+
+        (void)fs_read(fs, inodes[i], base_random_below(random, 200000), buffer, sizeof buffer);
+        (void)fs_write(fs, &root_caller, inodes[i], base_random_below(random, 200000), buffer,
+                       (size_t)base_random_below(random, 100000));
+        (void)fs_set_attributes(fs, &root_caller, inodes[i], &changes, &attributes);
+        (void)fs_read(fs, inodes[i], 0, buffer, sizeof buffer);
+        (void)fs_read_link(fs, inodes[i], target, sizeof target);
+        (void)fs_content_free_steps(fs, inodes[i], 1U << 20);
+    }
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        (void)fs_unlink(fs, FS_ROOT_INODE, names[i]);
+    for (size_t i = 0; i < sizeof inodes / sizeof inodes[0]; i++)
+        fs_forget(fs, inodes[i], 1);
+}
+
+static void test_any_bytes(void **state)
+{
+    static struct problems problems;
+    struct base_random random;
+    unsigned rounds = test_is_long() ? ROUNDS_LONG : ROUNDS, found = 0;
+
+    (void)state;
+    base_random_seed(&random, test_seed("test_check", 11));
+    for (unsigned round = 0; round < rounds; round++) {
+        struct world world;
+
+        world_init(&world, page_sizes[round % PAGE_SIZE_COUNT]);
+        for (uint64_t plants = 1 + base_random_below(&random, 4); plants > 0; plants--)
+            plant_random(&world, &random);
+        run_check(world.fs, &problems, NULL);
+        found += problems.count > 0;
+        use_everything(&world, &random);
+        run_check(world.fs, &problems, NULL);
+        world_drop(&world);
+    }
+    assert_true(found > rounds / 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_each_kind),
+        cmocka_unit_test(test_report),
+        cmocka_unit_test(test_any_bytes),
+    };
+
+    base_message_configure("test", BASE_MESSAGE_TO_NOWHERE, 0);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,114 @@
+/* One writer and several readers of one file: a reader sees each request of the writer whole or not at all. Meanwhile
+ * another thread changes the size of a second file, so that rows around the first one move. */
+#include "base/clock.h"
+#include "content_fixture.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define READERS     3
+#define RECORD      (200U << 10) /* across a chunk border */
+#define RUN_MS      600
+#define RUN_MS_LONG 20000
+
+struct shared {
+    struct fs *fs;
+    uint64_t inode, other;
+    atomic_bool stop;
+    atomic_uint failures, reads, writes;
+};
+
+static void *run_writer(void *context)
+{
+    struct shared *shared = context;
+    uint8_t *bytes = malloc(RECORD);
+
+    for (unsigned generation = 1; !atomic_load(&shared->stop); generation++) {
+        memset(bytes, (int)(generation % 255 + 1), RECORD);
+        if (fs_write(shared->fs, &root_caller, shared->inode, 3000, bytes, RECORD) != RECORD)
+            atomic_fetch_add(&shared->failures, 1);
+        atomic_fetch_add(&shared->writes, 1);
+    }
+    free(bytes);
+    return NULL;
+}
+
+static void *run_reader(void *context)
+{
+    struct shared *shared = context;
+    uint8_t *bytes = malloc(RECORD);
+
+    while (!atomic_load(&shared->stop)) {
+        if (fs_read(shared->fs, shared->inode, 3000, bytes, RECORD) != RECORD ||
+            memcmp(bytes, bytes + 1, RECORD - 1) != 0)
+            atomic_fetch_add(&shared->failures, 1);
+        atomic_fetch_add(&shared->reads, 1);
+    }
+    free(bytes);
+    return NULL;
+}
+
+static void *run_neighbour(void *context)
+{
+    struct shared *shared = context;
+    struct fs_attributes attributes;
+    struct base_random random;
+    uint8_t bytes[9000];
+
+    base_random_seed(&random, 1);
+    memset(bytes, 1, sizeof bytes);
+    while (!atomic_load(&shared->stop)) {
+        struct fs_changes changes = {.set = FS_SET_SIZE, .size = base_random_below(&random, 1U << 20)};
+
+        if (fs_write(shared->fs, &root_caller, shared->other, base_random_below(&random, 1U << 20), bytes,
+                     sizeof bytes) != sizeof bytes ||
+            fs_set_attributes(shared->fs, &root_caller, shared->other, &changes, &attributes) != 0)
+            atomic_fetch_add(&shared->failures, 1);
+    }
+    return NULL;
+}
+
+static void test_whole_or_absent(void **state)
+{
+    struct fixture fixture;
+    struct shared shared;
+    pthread_t threads[READERS + 2];
+    uint8_t *zeros = calloc(RECORD, 1);
+    uint64_t end;
+
+    (void)state;
+    fixture_init(&fixture, 4096, 2U << 20);
+    shared.fs = fixture.fs;
+    shared.other = make_file(fixture.fs, "other");
+    shared.inode = make_file(fixture.fs, "file");
+    atomic_init(&shared.stop, false);
+    atomic_init(&shared.failures, 0);
+    atomic_init(&shared.reads, 0);
+    atomic_init(&shared.writes, 0);
+    assert_non_null(zeros);
+    write_all(fixture.fs, shared.inode, 3000, zeros, RECORD);
+    for (unsigned i = 0; i < READERS + 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL,
+                                        i == 0   ? run_writer
+                                        : i == 1 ? run_neighbour
+                                                 : run_reader,
+                                        &shared),
+                         0);
+    end = base_clock_monotonic_ms() + (test_is_long() ? RUN_MS_LONG : RUN_MS);
+    /* Until enough has happened: readers and writer must both have got their turn. */
+    while (base_clock_monotonic_ms() < end || atomic_load(&shared.writes) < 20 || atomic_load(&shared.reads) < 20)
+        assert_int_equal(fs_sync(fixture.fs), 0);
+    atomic_store(&shared.stop, true);
+    for (unsigned i = 0; i < READERS + 2; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    assert_int_equal(atomic_load(&shared.failures), 0);
+    free(zeros);
+    fixture_deinit(&fixture);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_whole_or_absent)};
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
