@@ -53,7 +53,7 @@ int store_format(struct os_file *file, const struct store_format_options *option
     if (!memchr(options->label, 0, STORE_LABEL_SIZE)) {
         return -EINVAL;
     }
-    strncpy(superblock.label, options->label, STORE_LABEL_SIZE - 1);
+    memcpy(superblock.label, options->label, strlen(options->label) + 1);
     int result = format_check_empty(file);
     if (result == 0) {
         result = base_random_system(superblock.identifier, STORE_IDENTIFIER_SIZE);
