@@ -140,7 +140,7 @@ static bool frame_steal(struct pool *pool, struct pool_frame *frame)
             if (error == 0) {
                 pool_count(&pool->writes);
             }
-            pool_steal_end(pool, frame, error == 0);
+            pool_steal_end(pool, frame, error);
         }
         base_latch_unlock_shared(&frame->latch);
     }

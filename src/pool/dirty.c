@@ -2,6 +2,7 @@
  *
  * A dirty frame is on one of two lists, and its membership is one of its pins. A freeze hands the whole live list over
  * by splicing. A change of a frozen frame puts a copy, a detached frame, in its place. */
+#include <errno.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -81,21 +82,31 @@ bool pool_steal_begin(struct pool *pool, struct pool_frame *frame)
     return allowed;
 }
 
-void pool_steal_end(struct pool *pool, struct pool_frame *frame, bool written)
+/* -EROFS: the store had failed before and did nothing. */
+void pool_note_failed_write(struct pool_frame *frame, int error)
+{
+    if (error != -EROFS) {
+        frame->reserve_spent = true;
+    }
+}
+
+void pool_steal_end(struct pool *pool, struct pool_frame *frame, int error)
 {
     base_mutex_lock(&pool->dirty_mutex);
-    if (written) {
+    if (error == 0) {
         pool_list_remove(frame);
         dirty_epoch_set(frame, 0);
         count_add(&pool->live_count, (uint64_t)-1);
         atomic_fetch_sub_explicit(&pool->charged, 1, memory_order_relaxed);
+    } else {
+        pool_note_failed_write(frame, error);
     }
     pool->steals_running--;
     if (pool->steals_running == 0 && pool->freeze_waiting) {
         base_condition_broadcast(&pool->steals_done);
     }
     base_mutex_unlock(&pool->dirty_mutex);
-    if (written) {
+    if (error == 0) {
         pool_frame_release(pool, frame, 1);
     }
 }
@@ -104,6 +115,7 @@ void pool_steal_end(struct pool *pool, struct pool_frame *frame, bool written)
 static void live_join(struct pool *pool, struct pool_frame *frame)
 {
     dirty_epoch_set(frame, atomic_load_explicit(&pool->epoch, memory_order_relaxed));
+    frame->reserve_spent = false;
     pool_list_append(&pool->live_list, frame);
     count_add(&pool->live_count, 1);
 }
@@ -140,6 +152,7 @@ static void live_join_copied(struct pool *pool, struct pool_frame *frame)
     atomic_store_explicit(&copy->page, atomic_load_explicit(&frame->page, memory_order_relaxed), memory_order_relaxed);
     base_mutex_lock(&pool->dirty_mutex);
     dirty_epoch_set(copy, atomic_load_explicit(&frame->dirty_epoch, memory_order_relaxed));
+    copy->reserve_spent = frame->reserve_spent;
     pool_list_remove(frame);
     pool_list_append(&pool->frozen_list, copy); /* its one pin is the list's from now on */
     live_join(pool, frame);
@@ -178,6 +191,7 @@ void pool_discard(struct pool *pool, struct pool_frame *frame)
     frame->change = pool_change_next(pool);
     base_mutex_lock(&pool->dirty_mutex);
     bool live = pool_frame_is_live(pool, frame);
+    bool reserved = live && !frame->reserve_spent;
     if (live) {
         pool_list_remove(frame);
         dirty_epoch_set(frame, 0);
@@ -186,7 +200,7 @@ void pool_discard(struct pool *pool, struct pool_frame *frame)
     }
     base_mutex_unlock(&pool->dirty_mutex);
     base_latch_unlock_exclusive(&frame->latch);
-    if (live) {
+    if (reserved) {
         store_unreserve(pool->store, 1, 0);
     }
     pool_frame_release(pool, frame, live ? 2 : 1);

@@ -57,7 +57,8 @@ struct pool_frame {
     int error;                     /* why it is POOL_FRAME_FAILED */
     _Atomic uint8_t state;         /* enum pool_frame_state; leaves LOADING under the exclusive latch */
     _Atomic uint8_t referenced;    /* pinned since the clock's hand last came by */
-    bool writing;                  /* dirty_mutex */
+    bool reserve_spent; /* dirty_mutex: dirty, but a write that failed used up its reserved page of the store */
+    bool writing;       /* dirty_mutex */
 };
 
 struct pool_partition {
@@ -141,10 +142,13 @@ void pool_frame_release(struct pool *pool, struct pool_frame *frame, uint32_t co
 
 /* Begins to write a live frame that the caller has pinned and latched shared; false when it must be left alone. */
 bool pool_steal_begin(struct pool *pool, struct pool_frame *frame);
-/* Ends it: clean when it was written. The caller still holds latch and pin; the dirty list's pin is gone when clean. */
-void pool_steal_end(struct pool *pool, struct pool_frame *frame, bool written);
+/* Ends it: clean when error is 0. The caller still holds latch and pin; the dirty list's pin is gone when clean. */
+void pool_steal_end(struct pool *pool, struct pool_frame *frame, int error);
 
 bool pool_frame_is_live(const struct pool *pool, const struct pool_frame *frame);
+
+/* Under dirty_mutex: a write of the frame failed. */
+void pool_note_failed_write(struct pool_frame *frame, int error);
 
 void pool_list_init(struct pool_link *list);
 struct pool_frame *pool_list_frame(struct pool_link *link);

@@ -98,7 +98,7 @@ void pool_destroy(struct pool *pool)
         struct pool_frame *frame = &pool->frames[index];
         uint32_t dirty_pins = frame->dirty_epoch != 0 ? 1 : 0;
         BASE_ASSERT((frame->pins & ~POOL_DETACHED) == dirty_pins);
-        dirty += dirty_pins;
+        dirty += dirty_pins != 0 && !frame->reserve_spent;
         base_latch_deinit(&frame->latch);
     }
     store_unreserve(pool->store, dirty, 0);

@@ -82,20 +82,21 @@ static bool frozen_take(struct pool *pool, struct pool_frame *frame)
 
 /* The frame is clean, unless the writer changed it meanwhile or the write failed. Returns how many pins of the frozen
  * list are to be let go. */
-static uint32_t frozen_done(struct pool *pool, struct pool_frame *frame, bool written)
+static uint32_t frozen_done(struct pool *pool, struct pool_frame *frame, int error)
 {
     base_mutex_lock(&pool->dirty_mutex);
     bool same = frame->writing;
     frame->writing = false;
-    if (same && written) {
+    if (same && error == 0) {
         atomic_store_explicit(&frame->dirty_epoch, 0, memory_order_release);
         atomic_store_explicit(&pool->frozen_count, pool->frozen_count - 1, memory_order_relaxed);
         atomic_fetch_sub_explicit(&pool->charged, 1, memory_order_relaxed);
     } else if (same) {
+        pool_note_failed_write(frame, error);
         pool_list_append(&pool->frozen_list, frame);
     }
     base_mutex_unlock(&pool->dirty_mutex);
-    return same && written ? 1 : 0;
+    return same && error == 0 ? 1 : 0;
 }
 
 static int frozen_write(struct pool *pool, struct pool_frame *frame)
@@ -112,7 +113,7 @@ static int frozen_write(struct pool *pool, struct pool_frame *frame)
         if (result == 0) {
             pool_count(&pool->writes);
         }
-        pins += frozen_done(pool, frame, result == 0);
+        pins += frozen_done(pool, frame, result);
     }
     pool_frame_release(pool, frame, pins);
     return result;
