@@ -303,12 +303,13 @@ static int checkpoint_write(struct checkpoint *checkpoint)
         store_fail(store, checkpoint->reason.text);
         return result;
     }
+    /* Read before the sync, so that the superblock never promises a length that is not durable. */
+    checkpoint->superblock.block_count = atomic_load(&store->space.block_count_seen);
+    checkpoint->superblock.generation++;
     result = store_sync(store, "pages and contents can't be synced");
     if (result < 0) {
         return result;
     }
-    checkpoint->superblock.generation++;
-    checkpoint->superblock.block_count = atomic_load(&store->space.block_count_seen);
     return store_write_superblocks(store, &checkpoint->superblock);
 }
 

@@ -216,6 +216,7 @@ int space_resize(struct space *space, uint64_t block_count)
         zone_count(space, zone);
     }
     for (uint64_t zone = new_count; zone < old_count; zone++) {
+        free(space->zones[zone].used);
         free(space->zones[zone].marks);
         space->zones[zone] = (struct zone){.used = NULL};
     }
@@ -249,6 +250,21 @@ int zone_take(struct space *space, uint64_t zone, enum zone_kind kind)
     space->zones[zone].kind = (uint8_t)kind;
     zone_count(space, zone);
     return 0;
+}
+
+/* A zone that holds nothing is empty. */
+void zone_give_back(struct space *space, uint64_t zone)
+{
+    struct zone *z = &space->zones[zone];
+
+    if (z->kind == ZONE_EMPTY || z->used_count > 0) {
+        return;
+    }
+    zone_uncount(space, zone);
+    free(z->used);
+    z->used = NULL;
+    z->kind = ZONE_EMPTY;
+    zone_count(space, zone);
 }
 
 /* Whether everything reserved would still fit if that empty zone became one of that kind. */
@@ -305,12 +321,8 @@ void zone_free_blocks(struct space *space, uint64_t zone, uint32_t first, uint32
     bits_clear(z->used, first, count);
     z->used_count = (uint16_t)(z->used_count - count);
     space->used_blocks -= count;
-    if (z->used_count == 0) {
-        free(z->used);
-        z->used = NULL;
-        z->kind = ZONE_EMPTY;
-    }
     zone_count(space, zone);
+    zone_give_back(space, zone);
 }
 
 /* Makes sure that the zone can carry marks. */
@@ -516,6 +528,9 @@ int space_allocate_node(struct space *space, uint64_t *ret_block)
     int result = space_find_zone(space, ZONE_CONTENTS, &zone);
     if (result == 0) {
         result = zone_make_marks(space, zone);
+        if (result < 0) {
+            zone_give_back(space, zone);
+        }
     }
     if (result == 0) {
         uint32_t first = (uint32_t)bits_next_clear(space->zones[zone].used, 0, STORE_ZONE_BLOCKS);

@@ -163,6 +163,7 @@ uint32_t zone_usable(uint64_t zone, uint64_t block_count);
 void zone_uncount(struct space *space, uint64_t zone);
 void zone_count(struct space *space, uint64_t zone);
 int zone_take(struct space *space, uint64_t zone, enum zone_kind kind);
+void zone_give_back(struct space *space, uint64_t zone);
 int zone_choose_empty(struct space *space, enum zone_kind kind, uint64_t *ret_zone);
 bool zone_may_take(struct space *space, uint64_t zone, enum zone_kind kind);
 int zone_make_marks(struct space *space, uint64_t zone);

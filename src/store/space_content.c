@@ -51,7 +51,7 @@ static void space_find_at_goal(struct space *space, uint64_t goal, uint32_t want
     if (goal == 0 || goal >= space->block_count) {
         return;
     }
-    if (space->zones[zone].kind == ZONE_EMPTY && first == 0 && zone_usable(zone, space->block_count) > 0 &&
+    if (space->zones[zone].kind == ZONE_EMPTY && first == 0 && zone_usable(zone, space->block_count) >= good &&
         zone_may_take(space, zone, ZONE_CONTENTS) && zone_take(space, zone, ZONE_CONTENTS) < 0) {
         return;
     }
@@ -129,6 +129,9 @@ int space_allocate_content(struct space *space, uint32_t block_count, uint64_t g
     }
     if (result == 0) {
         result = zone_make_marks(space, best.zone);
+        if (result < 0) {
+            zone_give_back(space, best.zone);
+        }
     }
     if (result < 0) {
         goto out;
