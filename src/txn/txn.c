@@ -38,6 +38,11 @@ int txn_begin(struct txn_engine *engine, const struct txn_need *need, struct txn
     return 0;
 }
 
+struct txn_engine *txn_get_engine(const struct txn *txn)
+{
+    return txn->engine;
+}
+
 void txn_lock(struct txn *txn)
 {
     BASE_ASSERT(!txn->is_locked);
