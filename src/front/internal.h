@@ -147,7 +147,7 @@ int front_startup_foreground(const struct front_options *options);
 /* --- Answers (reply.c) */
 
 #define FRONT_TIMEOUT_S   1.0e9    /* we are the only writer: what the kernel knows stays true */
-#define FRONT_IO_SIZE     65536U   /* st_blksize: stdio and opendir take it as the size of their buffers */
+#define FRONT_IO_SIZE     65536U   /* st_blksize of files: stdio takes it as the size of its buffers */
 #define FRONT_BUFFER_SIZE 1048576U /* the largest READ and READDIRPLUS */
 
 struct front *front_of(fuse_req_t request);

@@ -53,7 +53,7 @@ void front_fill_stat(const struct fs_attributes *attributes, struct stat *ret_st
     ret_stat->st_gid = attributes->gid;
     ret_stat->st_rdev = makedev((unsigned)(attributes->device >> 32), (unsigned)attributes->device);
     ret_stat->st_size = (off_t)attributes->size;
-    ret_stat->st_blksize = FRONT_IO_SIZE;
+    ret_stat->st_blksize = S_ISDIR(attributes->mode) ? STORE_BLOCK_SIZE : FRONT_IO_SIZE;
     ret_stat->st_blocks = (blkcnt_t)attributes->blocks;
     ret_stat->st_atim = attributes->access_time;
     ret_stat->st_mtim = attributes->modification_time;

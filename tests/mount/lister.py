@@ -40,4 +40,7 @@ def main():
         time.sleep(pause_ms / 1000)
 
 
-main()
+try:
+    main()
+except BrokenPipeError:
+    os._exit(0)  # whoever reads has seen enough
