@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Reads a beeftreefs database without any of our C code: written from docs/format.md alone, so that the page is true.
 
 usage: read_image.py IMAGE

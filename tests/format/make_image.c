@@ -1,0 +1,330 @@
+/* Makes a database for test-reader: random operations through fs/, and beside it a listing of what must be in it, from
+ * what was asked for rather than from what the filesystem says, in the form that read_image.py prints.
+ *
+ * usage: make_image IMAGE LISTING PAGE-SIZE SEED */
+#include "base/checksum.h"
+#include "base/random.h"
+#include "fs/fs.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#define NODES_MAX   700U
+#define ENTRIES_MAX 2000U
+#define STEPS       4000U
+#define SIZE_MAX_   (400U << 10)
+
+struct node {
+    uint64_t inode, size, device;
+    uint32_t mode, links, uid, gid;
+    struct timespec modification_time;
+    uint8_t *bytes; /* SIZE_MAX_, of files and symlinks */
+    unsigned entry; /* of a directory: the one that leads to it */
+};
+
+struct entry {
+    unsigned parent, node;
+    char name[256];
+    bool used;
+};
+
+static struct node nodes[NODES_MAX]; /* 0: the root */
+static struct entry entries[ENTRIES_MAX];
+static unsigned node_count, entry_count;
+static struct fs *fs;
+static struct base_random generator;
+static const struct fs_caller root_caller = {0, 0};
+
+static uint64_t below(uint64_t bound)
+{
+    return base_random_below(&generator, bound);
+}
+
+static void expect(bool is_true, const char *what)
+{
+    if (!is_true) {
+        fprintf(stderr, "make_image: %s\n", what);
+        exit(1);
+    }
+}
+
+static unsigned pick_node(uint32_t type)
+{
+    for (unsigned tries = 0; tries < 1000; tries++) {
+        unsigned node = (unsigned)below(node_count);
+
+        if ((nodes[node].mode & S_IFMT) == type && nodes[node].links > 0)
+            return node;
+    }
+    return NODES_MAX;
+}
+
+static unsigned pick_entry(void)
+{
+    unsigned entry = (unsigned)below(entry_count);
+
+    while (!entries[entry].used)
+        entry = (entry + 1) % entry_count;
+    return entry;
+}
+
+/* Names of all lengths and of all bytes that a line of the listing can hold. */
+static void make_name(char *name)
+{
+    size_t size = below(5) == 0 ? 1 + below(240) : 1 + below(20);
+
+    for (size_t i = 0; i < size; i++) {
+        static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 +-_.,\"'~";
+
+        name[i] = below(40) == 0 ? (char)(0x80 + below(0x80)) : letters[below(sizeof letters - 1)];
+    }
+    snprintf(name + size, 256 - size, ".%u", entry_count);
+}
+
+static unsigned add_entry(unsigned parent, unsigned node, const char *name)
+{
+    struct entry *entry = &entries[entry_count];
+
+    *entry = (struct entry){.parent = parent, .node = node, .used = true};
+    memcpy(entry->name, name, strlen(name) + 1);
+    nodes[parent].size++;
+    return entry_count++;
+}
+
+static void step_make(void)
+{
+    static const uint32_t types[] = {S_IFREG, S_IFREG, S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK};
+    struct node *node = &nodes[node_count];
+    uint32_t type = types[below(sizeof types / sizeof types[0])];
+    struct fs_make make = {.mode = type | (uint32_t)below(07777 + 1)};
+    const struct fs_caller caller = {(uid_t)below(2000), (gid_t)below(2000)};
+    unsigned parent = pick_node(S_IFDIR);
+    struct fs_entry entry;
+    char name[256], target[FS_SYMLINK_SIZE_MAX + 1];
+
+    if (node_count == NODES_MAX || entry_count == ENTRIES_MAX)
+        return;
+    *node = (struct node){.mode = make.mode, .links = type == S_IFDIR ? 2 : 1, .uid = caller.uid, .gid = caller.gid};
+    if (type == S_IFREG || type == S_IFLNK) {
+        node->bytes = calloc(SIZE_MAX_, 1);
+        expect(node->bytes != NULL, "memory");
+    }
+    if (type == S_IFLNK) {
+        node->size = 1 + below(below(2) == 0 ? 60 : FS_SYMLINK_SIZE_MAX);
+        for (uint64_t i = 0; i < node->size; i++)
+            target[i] = (char)('a' + below(26));
+        target[node->size] = '\0';
+        memcpy(node->bytes, target, node->size);
+        make.target = target;
+    }
+    if (type == S_IFCHR || type == S_IFBLK)
+        node->device = make.device = below(1U << 20) << 32 | below(1U << 20);
+    if ((nodes[parent].mode & S_ISGID) != 0) {
+        node->gid = nodes[parent].gid;
+        if (type == S_IFDIR)
+            node->mode |= S_ISGID;
+    }
+    make_name(name);
+    expect(fs_make(fs, &caller, nodes[parent].inode, name, &make, &entry) == 0, "fs_make");
+    node->inode = entry.attributes.inode;
+    node->entry = add_entry(parent, node_count++, name);
+    if (type == S_IFDIR)
+        nodes[parent].links++;
+}
+
+static uint64_t pick_size(void)
+{
+    static const uint64_t limits[] = {768, 3840, 4096, 131072};
+    uint64_t size = limits[below(4)] * below(4) + below(3) - 1;
+
+    if (below(3) == 0 || size > SIZE_MAX_)
+        size = below(SIZE_MAX_);
+    return below(2) == 0 ? size % 10000 : size;
+}
+
+static void step_write(void)
+{
+    static uint8_t bytes[SIZE_MAX_];
+    unsigned index = pick_node(S_IFREG);
+    uint64_t offset = pick_size(), size = pick_size();
+    struct node *node = &nodes[index];
+
+    if (index == NODES_MAX)
+        return;
+    if (offset + size > SIZE_MAX_)
+        size = SIZE_MAX_ - offset;
+    for (uint64_t i = 0; i < size; i++)
+        bytes[i] = (uint8_t)base_random_next(&generator);
+    expect(fs_write(fs, &root_caller, node->inode, offset, bytes, size) == (int64_t)size, "fs_write");
+    memcpy(node->bytes + offset, bytes, size);
+    if (size > 0 && offset + size > node->size)
+        node->size = offset + size;
+}
+
+static void step_resize(void)
+{
+    unsigned index = pick_node(S_IFREG);
+    struct fs_changes changes = {.set = FS_SET_SIZE, .size = pick_size()};
+    struct fs_attributes attributes;
+    struct node *node = &nodes[index];
+
+    if (index == NODES_MAX)
+        return;
+    expect(fs_set_attributes(fs, &root_caller, node->inode, &changes, &attributes) == 0, "resize");
+    if (changes.size < node->size)
+        memset(node->bytes + changes.size, 0, node->size - changes.size);
+    node->size = changes.size;
+}
+
+static void step_link(void)
+{
+    unsigned parent = pick_node(S_IFDIR), index = pick_node(S_IFREG);
+    struct fs_entry entry;
+    char name[256];
+
+    if (index == NODES_MAX || entry_count == ENTRIES_MAX)
+        return;
+    make_name(name);
+    expect(fs_link(fs, nodes[index].inode, nodes[parent].inode, name, &entry) == 0, "fs_link");
+    nodes[index].links++;
+    add_entry(parent, index, name);
+}
+
+static void step_remove(void)
+{
+    struct entry *entry = &entries[pick_entry()];
+    struct node *node = &nodes[entry->node], *parent = &nodes[entry->parent];
+    bool is_directory = S_ISDIR(node->mode);
+
+    if (is_directory && node->size > 0)
+        return;
+    expect((is_directory ? fs_rmdir : fs_unlink)(fs, parent->inode, entry->name) == 0, "remove");
+    entry->used = false;
+    parent->size--;
+    node->links = is_directory ? 0 : node->links - 1;
+    if (is_directory)
+        parent->links--;
+}
+
+/* Directories keep their parent here: the ways a rename can fail are the business of other tests. */
+static void step_rename(void)
+{
+    struct entry *entry = &entries[pick_entry()];
+    bool is_directory = S_ISDIR(nodes[entry->node].mode);
+    unsigned parent = is_directory ? entry->parent : pick_node(S_IFDIR);
+    char name[256];
+
+    make_name(name);
+    expect(fs_rename(fs, nodes[entry->parent].inode, entry->name, nodes[parent].inode, name, 0) == 0, "fs_rename");
+    nodes[entry->parent].size--;
+    nodes[parent].size++;
+    entry->parent = parent;
+    memcpy(entry->name, name, sizeof name);
+}
+
+static void set_times(void)
+{
+    for (unsigned i = 0; i < node_count; i++) {
+        struct fs_changes changes = {.set = FS_SET_MODIFICATION_TIME};
+        struct fs_attributes attributes;
+
+        changes.modification_time.tv_sec = (time_t)below(4000000000) - 1000000000;
+        changes.modification_time.tv_nsec = (long)below(1000000000);
+        nodes[i].modification_time = changes.modification_time;
+        if (nodes[i].links > 0)
+            expect(fs_set_attributes(fs, &root_caller, nodes[i].inode, &changes, &attributes) == 0, "set times");
+    }
+}
+
+static void run_steps(void)
+{
+    nodes[0] = (struct node){.inode = FS_ROOT_INODE, .mode = S_IFDIR | 0755, .links = 2};
+    node_count = 1;
+    for (unsigned step = 0; step < STEPS; step++) {
+        uint64_t choice = below(20);
+
+        if (choice < 5 || entry_count < 20)
+            step_make();
+        else if (choice < 13)
+            step_write();
+        else if (choice < 15)
+            step_resize();
+        else if (choice < 17)
+            step_link();
+        else if (choice < 18)
+            step_remove();
+        else
+            step_rename();
+        if (step % 500 == 250)
+            expect(fs_sync(fs) == 0, "fs_sync");
+    }
+    set_times();
+}
+
+/* --- The listing ---------------------------------------------------------------------------------------------------
+ */
+
+static void print_path(FILE *listing, unsigned node)
+{
+    if (node == 0)
+        return;
+    print_path(listing, entries[nodes[node].entry].parent);
+    fprintf(listing, "/%s", entries[nodes[node].entry].name);
+}
+
+static void print_node(FILE *listing, const struct node *node)
+{
+    fprintf(listing, "%" PRIu64 " %o %o %u %u %u %" PRIu64 " %" PRIu64 " %lld.%09ld ", node->inode, node->mode >> 12,
+            node->mode & 07777, node->links, node->uid, node->gid, node->size, node->device,
+            (long long)node->modification_time.tv_sec, node->modification_time.tv_nsec);
+    if (S_ISREG(node->mode))
+        fprintf(listing, "%016" PRIx64 " ", base_checksum(node->bytes, node->size, 0));
+    else if (S_ISLNK(node->mode))
+        fprintf(listing, "%.*s ", (int)node->size, (const char *)node->bytes);
+    else
+        fputs("- ", listing);
+}
+
+static void print_listing(const char *path)
+{
+    FILE *listing = fopen(path, "w");
+
+    expect(listing != NULL, "the listing can't be made");
+    print_node(listing, &nodes[0]);
+    fputs("/\n", listing);
+    for (unsigned i = 0; i < entry_count; i++) {
+        if (!entries[i].used)
+            continue;
+        print_node(listing, &nodes[entries[i].node]);
+        print_path(listing, entries[i].parent);
+        fprintf(listing, "/%s\n", entries[i].name);
+    }
+    expect(fclose(listing) == 0, "the listing can't be written");
+}
+
+int main(int argc, char **argv)
+{
+    struct fs_format_options format_options = {.root_mode = 0755, .label = "reader test"};
+    struct fs_options options = {.cache_size = 1U << 20};
+    struct base_reason reason = {""};
+    struct os_file *file;
+
+    expect(argc == 5, "usage: make_image IMAGE LISTING PAGE-SIZE SEED");
+    format_options.page_size = (uint32_t)strtoul(argv[3], NULL, 10);
+    base_random_seed(&generator, strtoull(argv[4], NULL, 10));
+    expect(os_file_open(argv[1], OS_FILE_CREATE, &file) == 0, "the image can't be made");
+    expect(fs_format(file, &format_options, &reason) == 0, "fs_format");
+    expect(fs_open(file, &options, &fs, &reason) == 0, "fs_open");
+    run_steps();
+    expect(fs_close(fs) == 0, "fs_close");
+    os_file_close(file);
+    print_listing(argv[2]);
+    for (unsigned i = 0; i < node_count; i++)
+        free(nodes[i].bytes);
+    return 0;
+}
