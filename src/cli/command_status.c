@@ -70,7 +70,9 @@ static int run_status(const struct cli_command *command, int argument_count, cha
     if (!cli_has_one_argument(command, argument_count, arguments)) {
         return CLI_EXIT_USAGE;
     }
-    if (cli_read_status(arguments[optind], &text) < 0) {
+    result = cli_ask_status(arguments[optind], &text);
+    if (result < 0) {
+        cli_explain(arguments[optind], result, result == -ENOTTY ? "is not in a mounted beeftreefs" : NULL);
         return CLI_EXIT_FAILED;
     }
     if (json) {

@@ -11,6 +11,7 @@
 #include "os/claim.h"
 #include "os/mounts.h"
 
+#include <cjson/cJSON.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -87,20 +88,36 @@ static int find_mount(struct unmount *unmount)
     return result < 0 ? result : 0;
 }
 
+/* What the daemon says of itself; 0 if it does not answer, or its number means another process to us (a container). */
+static pid_t ask_daemon(const struct unmount *unmount)
+{
+    char *text = NULL;
+    char path[64];
+    char name[32] = "";
+    cJSON *root = cli_ask_status(unmount->mount_point, &text) == 0 ? cJSON_Parse(text) : NULL;
+    const cJSON *state = cJSON_GetObjectItemCaseSensitive(root, "state");
+    const cJSON *number = cJSON_GetObjectItemCaseSensitive(state, "pid");
+    pid_t pid = cJSON_IsNumber(number) ? (pid_t)number->valueint : 0;
+
+    cJSON_Delete(root);
+    free(text);
+    (void)snprintf(path, sizeof path, "/proc/%ld/comm", (long)pid);
+    FILE *file = pid > 0 ? fopen(path, "re") : NULL;
+    if (file) {
+        (void)!fgets(name, sizeof name, file);
+        (void)fclose(file);
+    }
+    return strcmp(name, "beeftreefs\n") == 0 ? pid : 0;
+}
+
 /* Opens the database, to watch its lock, and its daemon. Neither is needed for the unmount itself. */
 static void find_daemon(struct unmount *unmount)
 {
-    pid_t holder = 0;
+    pid_t daemon = ask_daemon(unmount);
 
-    unmount->daemon = -1;
+    unmount->daemon = daemon > 0 ? (int)syscall(SYS_pidfd_open, daemon, 0U) : -1;
     if (os_file_open(unmount->database, OS_FILE_READ_ONLY, &unmount->file) < 0) {
         unmount->file = NULL;
-        return;
-    }
-    if (os_file_lock(unmount->file, OS_FILE_LOCK_OPEN, true, 0, &holder) == 0) {
-        os_file_unlock(unmount->file, OS_FILE_LOCK_OPEN); /* a read-only mount, or a dead one */
-    } else if (holder > 0) {
-        unmount->daemon = (int)syscall(SYS_pidfd_open, holder, 0U);
     }
 }
 
@@ -180,30 +197,40 @@ static int report_exit_status(const struct unmount *unmount)
     return -EIO;
 }
 
-/* Until the daemon has let go of the database and ended. */
-static int wait_for_daemon(const struct unmount *unmount)
+/* Until the daemon has let go of the database. The lock says it also of a daemon that could not be asked. */
+static int wait_for_lock(const struct unmount *unmount)
 {
-    uint64_t end_ms = base_clock_monotonic_ms() + unmount->timeout_ms;
     pid_t holder = 0;
-
-    if (!unmount->file) {
-        base_message(BASE_MESSAGE_WARNING, "%s: cannot be opened, so nothing can be waited for", unmount->database);
-        return 0;
-    }
     int result = os_file_lock(unmount->file, OS_FILE_LOCK_OPEN, true, unmount->timeout_ms, &holder);
+
     if (result == -EBUSY) {
         base_message(BASE_MESSAGE_ERROR, "%s: process %ld is still writing after %llu s", unmount->database,
                      (long)holder, (unsigned long long)(unmount->timeout_ms / 1000));
-        return result;
-    }
-    if (result < 0) {
+    } else if (result < 0) {
         cli_explain(unmount->database, result, NULL);
+    }
+    return result;
+}
+
+/* Until the daemon has ended. */
+static int wait_for_daemon(const struct unmount *unmount)
+{
+    uint64_t end_ms = base_clock_monotonic_ms() + unmount->timeout_ms;
+    struct pollfd end = {.fd = unmount->daemon, .events = POLLIN};
+
+    if (!unmount->file && unmount->daemon < 0) {
+        base_message(BASE_MESSAGE_WARNING, "%s: cannot be opened, so nothing can be waited for", unmount->database);
+        return 0;
+    }
+    int result = unmount->file ? wait_for_lock(unmount) : 0;
+    if (result < 0 || unmount->daemon < 0) {
         return result;
     }
-    if (unmount->daemon >= 0) {
-        struct pollfd end = {.fd = unmount->daemon, .events = POLLIN};
-        uint64_t now_ms = base_clock_monotonic_ms();
-        (void)poll(&end, 1, now_ms < end_ms ? (int)(end_ms - now_ms) : 0);
+    uint64_t now_ms = base_clock_monotonic_ms();
+    if (poll(&end, 1, now_ms < end_ms ? (int)(end_ms - now_ms) : 0) == 0) {
+        base_message(BASE_MESSAGE_ERROR, "%s: the daemon has not ended after %llu s", unmount->database,
+                     (unsigned long long)(unmount->timeout_ms / 1000));
+        return -EBUSY;
     }
     return report_exit_status(unmount);
 }

@@ -51,7 +51,7 @@ void cli_explain(const char *path, int result, const char *reason)
     base_message(BASE_MESSAGE_ERROR, "%s: %s", path, reason && reason[0] ? reason : strerror(-result));
 }
 
-int cli_read_status(const char *path, char **ret_text)
+int cli_ask_status(const char *path, char **ret_text)
 {
     struct os_status *status = calloc(1, sizeof *status);
     int descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -59,21 +59,16 @@ int cli_read_status(const char *path, char **ret_text)
 
     if (descriptor < 0 || !status) {
         result = descriptor < 0 ? -errno : -ENOMEM;
-        cli_explain(path, result, NULL);
         goto out;
     }
     if (ioctl(descriptor, OS_STATUS_IOCTL, status) < 0) {
-        result = -errno;
-        bool is_other = result == -ENOTTY || result == -ENOSYS || result == -EINVAL || result == -EOPNOTSUPP;
-        cli_explain(path, result, is_other ? "is not in a mounted beeftreefs" : NULL);
+        bool is_other = errno == ENOSYS || errno == EINVAL || errno == EOPNOTSUPP;
+        result = is_other ? -ENOTTY : -errno;
         goto out;
     }
     status->text[sizeof status->text - 1] = '\0';
     *ret_text = strdup(status->text);
-    if (!*ret_text) {
-        result = -ENOMEM;
-        cli_explain(path, result, NULL);
-    }
+    result = *ret_text ? 0 : -ENOMEM;
 out:
     if (descriptor >= 0) {
         (void)close(descriptor);

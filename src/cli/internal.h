@@ -38,9 +38,9 @@ int cli_next_option(const struct cli_command *command, int argument_count, char 
 /* Whether exactly one argument follows the options; says what is wanted if not. */
 bool cli_has_one_argument(const struct cli_command *command, int argument_count, char **arguments);
 
-/* The answer of a mount to the status ioctl, NUL-terminated in allocated memory; explains failures. path: a file or
- * directory in it. */
-int cli_read_status(const char *path, char **ret_text);
+/* The answer of a mount to the status ioctl, NUL-terminated in allocated memory. path: a file or directory in it;
+ * -ENOTTY when it is in no mount of ours. */
+int cli_ask_status(const char *path, char **ret_text);
 
 /* Opens a database and takes its locks; explains failures. The path is made absolute, links resolved, for the caller
  * to free. A negative errno, -EBUSY when it is in use. */

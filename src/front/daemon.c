@@ -87,7 +87,7 @@ static int mount_and_serve(struct daemon *daemon, struct front_failure *failure)
         fuse_session_destroy(front->session);
         return result;
     }
-    result = front_signals_start(&signals, front->session);
+    result = front_signals_start(&signals, front);
     if (result == 0) {
         result = front_session_serve(front);
         front_signals_stop(&signals);
@@ -140,14 +140,14 @@ int front_daemon_run(const struct front_options *options,
     daemon.front.report_context = &daemon;
     if (front_database_open(options, &daemon.database, &failure) < 0) {
         report(context, &failure);
-        return failure.status;
+        return (int)failure.status;
     }
     daemon.front.fs = daemon.database.fs;
     int served = mount_and_serve(&daemon, &failure);
     int finished = finish(&daemon);
     if (!daemon.is_reported) {
         report(context, &failure);
-        return failure.status;
+        return (int)failure.status;
     }
     if (served < 0) {
         base_message(BASE_MESSAGE_ERROR, "%s", failure.text);

@@ -124,11 +124,11 @@ void front_session_destroy(struct front *front);
 /* Signals that end the daemon: block them before any thread starts. */
 struct front_signals {
     pthread_t thread, main_thread;
-    struct fuse_session *session;
+    struct front *front;
     atomic_bool is_over;
 };
 void front_signals_block(void);
-int front_signals_start(struct front_signals *signals, struct fuse_session *session);
+int front_signals_start(struct front_signals *signals, struct front *front);
 void front_signals_stop(struct front_signals *signals);
 
 extern const struct fuse_custom_io front_wire_io;

@@ -1,6 +1,8 @@
 /* Checks of the surroundings before anything is touched: the mount point, /dev/fuse, the paths. */
 #include "internal.h"
 
+#include "base/clock.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+#define DYING_MOUNT_TIMEOUT_MS 1000U
 
 /* 1 when it has entries besides "." and "..". */
 static int has_entries(const char *path)
@@ -32,7 +37,7 @@ static int explain(const char *path, int result, struct front_failure *failure)
 {
     enum front_exit status = result == -EACCES || result == -EPERM ? FRONT_EXIT_PERMISSION : FRONT_EXIT_MOUNT_POINT;
 
-    if (result == -ENOTCONN) {
+    if (result == -ENOTCONN || result == -ECONNABORTED) {
         front_failure_set(failure, status, "%s: a dead mount is in the way (\"fusermount3 -u\" removes it)", path);
     } else if (result == -ENOENT) {
         front_failure_set(failure, status, "%s: the mount point does not exist", path);
@@ -44,7 +49,7 @@ static int explain(const char *path, int result, struct front_failure *failure)
     return result;
 }
 
-static int check_directory(struct front_options *options, struct front_failure *failure)
+static int check_directory_once(struct front_options *options, struct front_failure *failure)
 {
     struct stat status;
     char *absolute = NULL;
@@ -79,6 +84,23 @@ static int check_directory(struct front_options *options, struct front_failure *
     free(options->mount_point);
     options->mount_point = absolute;
     return 0;
+}
+
+/* A daemon that ends lets go of its device a moment before its mount: that moment is waited for. */
+static int check_directory(struct front_options *options, struct front_failure *failure)
+{
+    uint64_t end_ms = base_clock_monotonic_ms() + DYING_MOUNT_TIMEOUT_MS;
+    const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
+    int result;
+
+    for (;;) {
+        result = check_directory_once(options, failure);
+        bool is_dying = result == -ENOTCONN || result == -ECONNABORTED;
+        if (!is_dying || base_clock_monotonic_ms() >= end_ms) {
+            return result;
+        }
+        (void)nanosleep(&pause, NULL);
+    }
 }
 
 static int check_device(struct front_failure *failure)

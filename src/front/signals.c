@@ -1,12 +1,17 @@
 /* SIGTERM, SIGINT and SIGHUP end the daemon cleanly. libfuse's own handlers can lose one that comes just before its
- * main thread goes to sleep; so the signals are blocked everywhere and one thread waits for them: it marks the session
- * as ended and then wakes the main thread until that has noticed. */
+ * main thread goes to sleep; so the signals are blocked everywhere and one thread waits for them: it has the kernel
+ * hand over what programs have stored through mappings, marks the session as ended, and then wakes the main thread
+ * until that has noticed. */
 #include "internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/vfs.h>
 #include <time.h>
+#include <unistd.h>
 
 #define WAKE_SIGNAL SIGUSR2
 
@@ -35,6 +40,25 @@ void front_signals_block(void)
     (void)sigaction(WAKE_SIGNAL, &wake, NULL);
 }
 
+/* Stores through mappings are in the kernel only; when the session ends they are lost. The requests that this makes are
+ * answered by the other threads, which still serve. */
+static void collect_mapped_stores(struct front *front)
+{
+    struct statfs answer;
+
+    if (front->options->read_only || !atomic_load(&front->is_answering)) {
+        return;
+    }
+    int descriptor = open(front->options->mount_point, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor < 0) {
+        return;
+    }
+    if (fstatfs(descriptor, &answer) == 0 && answer.f_type == FUSE_SUPER_MAGIC) {
+        (void)syncfs(descriptor);
+    }
+    (void)close(descriptor);
+}
+
 static void *wait_for_signal(void *context)
 {
     struct front_signals *signals = context;
@@ -46,7 +70,8 @@ static void *wait_for_signal(void *context)
     while (sigwait(&ending, &received) == EINTR) {
     }
     if (!atomic_load(&signals->is_over)) {
-        fuse_session_exit(signals->session);
+        collect_mapped_stores(signals->front);
+        fuse_session_exit(signals->front->session);
     }
     while (!atomic_load(&signals->is_over)) {
         (void)pthread_kill(signals->main_thread, WAKE_SIGNAL);
@@ -55,9 +80,9 @@ static void *wait_for_signal(void *context)
     return NULL;
 }
 
-int front_signals_start(struct front_signals *signals, struct fuse_session *session)
+int front_signals_start(struct front_signals *signals, struct front *front)
 {
-    signals->session = session;
+    signals->front = front;
     signals->main_thread = pthread_self();
     atomic_init(&signals->is_over, false);
     return -pthread_create(&signals->thread, NULL, wait_for_signal, signals);

@@ -175,6 +175,8 @@ is_gone()
 clean_up()
 {
     local at pid
+    # A child that was forked but has not yet become what it is to be has our traps for a moment.
+    [ "$BASHPID" = "$$" ] || return
     for pid in "${started_pids[@]}"; do
         kill -9 "$pid" 2>/dev/null
     done
