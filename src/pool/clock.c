@@ -14,7 +14,6 @@
 #include <errno.h>
 
 enum {
-    STEAL_AFTER = 32,       /* live dirty frames met in one search before one is stolen */
     FRAME_WAIT_MS_MAX = 10, /* a steal refused for a moment makes no wake-up, so look again */
 };
 
@@ -178,7 +177,7 @@ static struct pool_frame *clock_search(struct pool *pool)
             }
         } else if (pins == 1 && pool_frame_is_live(pool, frame) && !second_chance(frame)) {
             dirty_met++;
-            if (dirty_met > STEAL_AFTER && frame_steal(pool, frame)) {
+            if (dirty_met > pool->options.steal_after && frame_steal(pool, frame)) {
                 return frame;
             }
         }
@@ -186,7 +185,7 @@ static struct pool_frame *clock_search(struct pool *pool)
     return NULL;
 }
 
-struct pool_frame *pool_frame_take(struct pool *pool)
+static struct pool_frame *frame_find(struct pool *pool)
 {
     struct pool_frame *frame = free_take(pool);
 
@@ -214,5 +213,16 @@ struct pool_frame *pool_frame_take(struct pool *pool)
         }
     } while (!frame);
     atomic_fetch_sub(&pool->frame_waiters, 1);
+    return frame;
+}
+
+struct pool_frame *pool_frame_take(struct pool *pool)
+{
+    struct pool_frame *frame = frame_find(pool);
+
+    /* From now on the latch is another page's, with another place in the order of latches. Who derives orders from what
+     * is locked together (ThreadSanitizer) has to see a new one. */
+    base_latch_deinit(&frame->latch);
+    base_latch_init(&frame->latch, BASE_RANK_PAGE_LATCH);
     return frame;
 }
