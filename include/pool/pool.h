@@ -37,6 +37,9 @@ struct pool_options {
      * message). May be NULL. */
     int (*check_page)(void *context, uint64_t page, const void *bytes, uint32_t page_size);
     void *check_context;
+    /* Dirty frames that a search for a frame meets before it writes and evicts one; 0: 32. Small: much stealing, for
+     * tests. */
+    unsigned steal_after;
 };
 
 /* The least memory a pool with this page size works in. */

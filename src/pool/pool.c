@@ -13,6 +13,8 @@ enum {
     FRAME_OVERHEAD = sizeof(struct pool_frame) + 2 * sizeof(struct pool_frame *) + sizeof(struct pool_write_entry) / 2
 };
 
+enum { STEAL_AFTER = 32 };
+
 size_t pool_size_min(uint32_t page_size)
 {
     return POOL_FRAME_COUNT_MIN * ((size_t)page_size + FRAME_OVERHEAD);
@@ -67,6 +69,9 @@ int pool_create(struct store *store, const struct pool_options *options, struct 
     memset(pool, 0, sizeof *pool);
     pool->store = store;
     pool->options = *options;
+    if (pool->options.steal_after == 0) {
+        pool->options.steal_after = STEAL_AFTER;
+    }
     pool->page_size = page_size;
     pool->frame_count = size / ((size_t)page_size + FRAME_OVERHEAD);
     pool->dirty_max = pool->frame_count / 2;

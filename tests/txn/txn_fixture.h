@@ -18,6 +18,7 @@
 struct txn_fixture {
     uint32_t page_size;
     size_t pool_size;
+    unsigned steal_after; /* as in pool_options */
     struct txn_engine_options options;
     struct fault_file *fault;
     struct store *store;
@@ -28,7 +29,7 @@ struct txn_fixture {
 static inline void txn_fixture_start(struct txn_fixture *fixture, struct fault_file *fault)
 {
     const struct store_open_options open_options = {.node_cache_size = 1 << 20};
-    const struct pool_options pool_options = {.size = fixture->pool_size};
+    const struct pool_options pool_options = {.size = fixture->pool_size, .steal_after = fixture->steal_after};
     struct base_reason reason;
 
     fixture->fault = fault;
@@ -45,7 +46,7 @@ static inline void txn_fixture_stop(struct txn_fixture *fixture)
     store_close(fixture->store);
 }
 
-/* page_size, pool_size and options are the caller's. */
+/* page_size, pool_size, steal_after and options are the caller's. */
 static inline void txn_fixture_init(struct txn_fixture *fixture)
 {
     const struct store_format_options format = {.page_size = fixture->page_size, .label = "test"};
