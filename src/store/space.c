@@ -267,21 +267,26 @@ void zone_give_back(struct space *space, uint64_t zone)
     zone_count(space, zone);
 }
 
-/* Whether everything reserved would still fit if that empty zone became one of that kind. */
-bool zone_may_take(struct space *space, uint64_t zone, enum zone_kind kind)
+/* Whether everything reserved, and that many nodes, would still fit if that empty zone became one of that kind. */
+static bool zone_leaves_room(struct space *space, uint64_t zone, enum zone_kind kind, uint64_t node_blocks)
 {
     zone_uncount(space, zone);
     space->zones[zone].kind = (uint8_t)kind;
     zone_count(space, zone);
-    bool fits = space_fits(space, space->block_count, space->reserved_pages,
-                           space->reserved_content + space_node_reserve(space, space->block_count, 0));
+    bool fits = space_fits(space, space->block_count, space->reserved_pages, space->reserved_content + node_blocks);
     zone_uncount(space, zone);
     space->zones[zone].kind = ZONE_EMPTY;
     zone_count(space, zone);
     return fits;
 }
 
-/* The empty zone to take next for a kind that has nothing left: the lowest that leaves room for the other kind. */
+bool zone_may_take(struct space *space, uint64_t zone, enum zone_kind kind)
+{
+    return zone_leaves_room(space, zone, kind, space_node_reserve(space, space->block_count, 0));
+}
+
+/* The empty zone to take next for a kind that has nothing left: the lowest that leaves room for the other kind. Where
+ * zones differ (the first and the last are smaller) that is not always the lowest. */
 int zone_choose_empty(struct space *space, enum zone_kind kind, uint64_t *ret_zone)
 {
     uint64_t lowest = zone_lowest_available(space, ZONE_EMPTY);
@@ -292,12 +297,15 @@ int zone_choose_empty(struct space *space, enum zone_kind kind, uint64_t *ret_zo
     }
     uint64_t second = zone_next_available(space, ZONE_EMPTY, lowest + 1);
     uint64_t candidates[] = {lowest, second, bits_get(space->available[ZONE_EMPTY], last) ? last : lowest};
+    uint64_t node_blocks = space_node_reserve(space, space->block_count, 0);
     *ret_zone = lowest;
-    for (size_t i = 0; i < sizeof candidates / sizeof candidates[0]; i++) {
-        if (candidates[i] < space->zone_count && zone_usable(candidates[i], space->block_count) >= space->page_blocks &&
-            zone_may_take(space, candidates[i], kind)) {
-            *ret_zone = candidates[i];
-            break;
+    /* A page that has its number but is not written yet counts twice for nodes: at the very edge less may be asked. */
+    for (uint64_t asked = node_blocks; asked > 0; asked /= 2) {
+        for (size_t i = 0; i < sizeof candidates / sizeof candidates[0]; i++) {
+            if (candidates[i] < space->zone_count && zone_leaves_room(space, candidates[i], kind, asked)) {
+                *ret_zone = candidates[i];
+                return 0;
+            }
         }
     }
     return 0;
@@ -471,22 +479,26 @@ static uint32_t zone_find_slot(const struct zone *zone, uint32_t page_blocks)
     return STORE_ZONE_BLOCKS;
 }
 
-/* The lowest zone of a kind with something free, made from an empty one if need be. */
+/* The lowest zone of a kind with something free. An empty zone still lower goes first, if it can be spared: pages and
+ * nodes move whenever they change, so the end of the file gets free and can be cut off. */
 static int space_find_zone(struct space *space, enum zone_kind kind, uint64_t *ret_zone)
 {
     uint64_t zone = zone_lowest_available(space, kind);
+    uint64_t empty = zone_lowest_available(space, ZONE_EMPTY);
+    int result = 0;
 
     if (zone >= space->zone_count) {
-        int result = zone_choose_empty(space, kind, &zone);
-        if (result == 0) {
-            result = zone_take(space, zone, kind);
-        }
-        if (result < 0) {
-            return result;
-        }
+        result = zone_choose_empty(space, kind, &zone);
+    } else if (empty < zone && zone_may_take(space, empty, kind)) {
+        zone = empty;
     }
-    *ret_zone = zone;
-    return 0;
+    if (result == 0 && space->zones[zone].kind == ZONE_EMPTY) {
+        result = zone_take(space, zone, kind);
+    }
+    if (result == 0) {
+        *ret_zone = zone;
+    }
+    return result;
 }
 
 int space_allocate_page(struct space *space, uint64_t *ret_block)
@@ -596,5 +608,9 @@ void space_release_frozen(struct space *space)
         base_mutex_lock(&space->mutex);
     }
     space_drop_marks(space);
+    /* Contents fill from the front again. */
+    uint64_t lowest = zone_lowest_available(space, ZONE_CONTENTS);
+    uint64_t empty = zone_lowest_available(space, ZONE_EMPTY);
+    space->content_cursor = (empty < lowest ? empty : lowest) * STORE_ZONE_BLOCKS;
     base_mutex_unlock(&space->mutex);
 }

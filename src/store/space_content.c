@@ -2,7 +2,8 @@
  *
  * Where a run goes: behind its goal if enough is free there; else near the cursor, in the first free run that is long
  * enough (RUN_GOOD blocks are always enough: a row of contents names no longer ones); after a few zones without such a
- * run in an empty zone, if reservations allow; else the longest run seen. */
+ * run in an empty zone, if reservations allow; else the longest run seen. The cursor follows the allocations, and goes
+ * back to the front with each checkpoint. */
 #include "space.h"
 
 #include "base/assert.h"
@@ -68,8 +69,13 @@ static void space_find_at_goal(struct space *space, uint64_t goal, uint32_t want
 static void space_find_near_cursor(struct space *space, uint32_t wanted, uint32_t good, struct found_run *best)
 {
     uint64_t cursor_zone = space->content_cursor / STORE_ZONE_BLOCKS;
-    uint64_t zone = zone_next_available(space, ZONE_CONTENTS, cursor_zone);
 
+    if (cursor_zone < space->zone_count && space->zones[cursor_zone].kind == ZONE_EMPTY &&
+        zone_usable(cursor_zone, space->block_count) >= good && zone_may_take(space, cursor_zone, ZONE_CONTENTS) &&
+        zone_take(space, cursor_zone, ZONE_CONTENTS) < 0) {
+        return;
+    }
+    uint64_t zone = zone_next_available(space, ZONE_CONTENTS, cursor_zone);
     if (zone == cursor_zone && zone < space->zone_count) {
         uint32_t first = (uint32_t)(space->content_cursor % STORE_ZONE_BLOCKS);
         zone_find_run(&space->zones[zone], zone, first, wanted, good, best);
