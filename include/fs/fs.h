@@ -157,11 +157,15 @@ int fs_read_link(struct fs *fs, uint64_t inode, char *buffer, size_t buffer_size
 /* --- Contents
  * ----------------------------------------------------------------------------------------------------------------- */
 
-/* Returns the count of bytes read (short only at the end of the file), or negative errno. */
+/* Returns the count of bytes read (short only at the end of the file), or negative errno: -EIO when any block of the
+ * range is damaged (a short answer would look like the end of the file). What the buffer holds behind the count is
+ * undefined. */
 int64_t fs_read(struct fs *fs, uint64_t inode, uint64_t offset, void *buffer, size_t size);
 
 /* One operation, whole or absent: returns size, or negative errno. -EFBIG past FS_FILE_SIZE_MAX. Clears set-id bits
- * when caller is not root; caller NULL: no one in particular (a late mmap write). */
+ * when caller is not root; caller NULL: no one in particular (a late mmap write). A request of more than 4 MiB, or more
+ * than a very small pool can take at once, is done as several operations in ascending order; when one of them fails
+ * that is not the first, the count of bytes written until then is returned. */
 int64_t fs_write(struct fs *fs, const struct fs_caller *caller, uint64_t inode, uint64_t offset, const void *bytes,
                  size_t size);
 

@@ -63,7 +63,7 @@ struct store_run fs_chunk_run(const struct fs_chunk *chunk, uint32_t slot);
 /* How many bytes a piece holds. */
 uint32_t fs_piece_size(const struct fs *fs);
 
-/* Sends the message that an inode's contents are damaged and returns -EUCLEAN. */
+/* Sends the (rate-limited) message that an inode's contents are damaged and returns -EUCLEAN. */
 int fs_content_damaged(uint64_t inode, uint64_t offset, const char *why);
 
 /* --- Walking an inode's rows (content_row.c)
@@ -96,6 +96,9 @@ int fs_content_row_to_chunk(struct fs *fs, uint64_t inode, const struct fs_conte
 
 /* --- Blocks (content_block.c) ---------------------------------------------------------------------------------------
  */
+
+/* Whether a line about damage may be sent now: a few a second. */
+bool fs_content_may_report(void);
 
 /* Compares count blocks of one run with their checksums; -EIO with a (rate-limited) message. */
 int fs_content_verify(uint64_t inode, uint64_t offset, uint64_t first_block, const uint8_t *bytes,

@@ -12,7 +12,7 @@
 /* A damaged disk can fail thousands of blocks a second: more than this many lines a second are left out. */
 #define LINES_PER_SECOND_MAX 10U
 
-static bool may_send_line(void)
+bool fs_content_may_report(void)
 {
     static _Atomic uint64_t window; /* second << 8 | lines sent in it */
     uint64_t second = base_clock_monotonic_ms() / 1000;
@@ -35,7 +35,7 @@ int fs_content_verify(uint64_t inode, uint64_t offset, uint64_t first_block, con
     for (uint32_t i = 0; i < count; i++) {
         if (store_content_checksum(bytes + (size_t)i * STORE_BLOCK_SIZE) == checksums[i])
             continue;
-        if (may_send_line())
+        if (fs_content_may_report())
             base_message(BASE_MESSAGE_ERROR,
                          "inode %" PRIu64 ": contents at offset %" PRIu64 " (block %" PRIu64 "): wrong checksum", inode,
                          offset + (uint64_t)i * STORE_BLOCK_SIZE, first_block + i);

@@ -31,8 +31,9 @@ uint32_t fs_piece_size(const struct fs *fs)
 
 int fs_content_damaged(uint64_t inode, uint64_t offset, const char *why)
 {
-    base_message(BASE_MESSAGE_ERROR, "inode %" PRIu64 ": row of contents at offset %" PRIu64 ": %s", inode, offset,
-                 why);
+    if (fs_content_may_report())
+        base_message(BASE_MESSAGE_ERROR, "inode %" PRIu64 ": row of contents at offset %" PRIu64 ": %s", inode, offset,
+                     why);
     return -EUCLEAN;
 }
 
