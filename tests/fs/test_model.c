@@ -479,7 +479,7 @@ static void run_model(uint32_t page_size, size_t cache_size, uint64_t seed, uint
 static void all_page_sizes(void **state)
 {
     (void)state;
-    uint64_t seed = test_seed("test_model", 4242), count = test_is_long() ? 40000 : 1500;
+    uint64_t seed = test_seed("test_model", 4242), count = test_is_long() ? 40000 : 4000;
     for (uint32_t page_size = STORE_PAGE_SIZE_MIN; page_size <= STORE_PAGE_SIZE_MAX; page_size *= 2) {
         run_model(page_size, 16U << 20, seed + page_size, count);
         run_model(page_size, 1, seed + page_size + 1, count); /* the smallest pool there is */

@@ -277,7 +277,7 @@ static void run(uint32_t page_size, uint64_t checkpoint_interval_ms, unsigned op
 
 static unsigned operation_count(void)
 {
-    return test_is_long() ? 300000 : 6000;
+    return test_is_long() ? 300000 : 25000;
 }
 
 static void with_background_threads(void **state)
