@@ -1,5 +1,6 @@
 /* One writer and several readers of one file: a reader sees each request of the writer whole or not at all. Meanwhile
- * another thread changes the size of a second file, so that rows around the first one move. */
+ * another thread changes the size of a second file, so that rows around the first one move, and one makes and removes
+ * files whose contents are freed in steps. With and without the background threads. */
 #include "base/clock.h"
 #include "content_fixture.h"
 
@@ -7,6 +8,7 @@
 #include <stdatomic.h>
 
 #define READERS     3
+#define THREADS     (READERS + 3)
 #define RECORD      (200U << 10) /* across a chunk border */
 #define RUN_MS      600
 #define RUN_MS_LONG 20000
@@ -68,16 +70,42 @@ static void *run_neighbour(void *context)
     return NULL;
 }
 
-static void test_whole_or_absent(void **state)
+static void *run_remover(void *context)
 {
+    struct shared *shared = context;
+    struct fs_make make = {.mode = S_IFREG | 0644};
+    struct fs_entry entry;
+
+    while (!atomic_load(&shared->stop)) {
+        if (fs_make(shared->fs, &root_caller, FS_ROOT_INODE, "removed", &make, &entry) != 0) {
+            atomic_fetch_add(&shared->failures, 1);
+            continue;
+        }
+        for (uint64_t i = 0; i < 100; i++)
+            if (fs_write(shared->fs, &root_caller, entry.attributes.inode, i * FS_CHUNK_SIZE, "x", 1) != 1)
+                atomic_fetch_add(&shared->failures, 1);
+        if (fs_unlink(shared->fs, FS_ROOT_INODE, "removed") != 0)
+            atomic_fetch_add(&shared->failures, 1);
+        fs_forget(shared->fs, entry.attributes.inode, 1);
+    }
+    return NULL;
+}
+
+static void run_threads(uint64_t checkpoint_interval_ms)
+{
+    static void *(*const functions[THREADS])(void *) = {run_writer, run_neighbour, run_remover,
+                                                        run_reader, run_reader,    run_reader};
+    struct fs_options options = {.cache_size = 2U << 20, .checkpoint_interval_ms = checkpoint_interval_ms};
+    struct base_reason reason;
     struct fixture fixture;
     struct shared shared;
-    pthread_t threads[READERS + 2];
+    pthread_t threads[THREADS];
     uint8_t *zeros = calloc(RECORD, 1);
     uint64_t end;
 
-    (void)state;
     fixture_init(&fixture, 4096, 2U << 20);
+    assert_int_equal(fs_close(fixture.fs), 0);
+    assert_int_equal(fs_open(fixture.file, &options, &fixture.fs, &reason), 0);
     shared.fs = fixture.fs;
     shared.other = make_file(fixture.fs, "other");
     shared.inode = make_file(fixture.fs, "file");
@@ -87,28 +115,35 @@ static void test_whole_or_absent(void **state)
     atomic_init(&shared.writes, 0);
     assert_non_null(zeros);
     write_all(fixture.fs, shared.inode, 3000, zeros, RECORD);
-    for (unsigned i = 0; i < READERS + 2; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL,
-                                        i == 0   ? run_writer
-                                        : i == 1 ? run_neighbour
-                                                 : run_reader,
-                                        &shared),
-                         0);
+    for (unsigned i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, functions[i], &shared), 0);
     end = base_clock_monotonic_ms() + (test_is_long() ? RUN_MS_LONG : RUN_MS);
     /* Until enough has happened: readers and writer must both have got their turn. */
     while (base_clock_monotonic_ms() < end || atomic_load(&shared.writes) < 20 || atomic_load(&shared.reads) < 20)
         assert_int_equal(fs_sync(fixture.fs), 0);
     atomic_store(&shared.stop, true);
-    for (unsigned i = 0; i < READERS + 2; i++)
+    for (unsigned i = 0; i < THREADS; i++)
         assert_int_equal(pthread_join(threads[i], NULL), 0);
     assert_int_equal(atomic_load(&shared.failures), 0);
     free(zeros);
     fixture_deinit(&fixture);
 }
 
+static void test_whole_or_absent(void **state)
+{
+    (void)state;
+    run_threads(0);
+}
+
+static void test_with_background(void **state)
+{
+    (void)state;
+    run_threads(20);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_whole_or_absent)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_whole_or_absent), cmocka_unit_test(test_with_background)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
