@@ -94,7 +94,7 @@ static int reader_step(struct btree *tree, struct pool_frame *from, uint64_t pag
         *ret_to = to;
         return 0;
     }
-    tree_leave(tree, NULL, to);
+    pool_unpin(tree->pool, to, POOL_SHARED); /* not tree_leave: a lying link may lead to the root */
     pool_latch(from, POOL_SHARED);
     bool is_unchanged = pool_frame_change(from) == change;
     tree_leave(tree, NULL, from);

@@ -181,6 +181,9 @@ static int settle(struct tree_path *path, uint32_t index, struct pool_frame *chi
 static int settle_leaf(struct tree_path *path, uint32_t index, struct pool_frame *leaf, struct node_cut cut)
 {
     bool is_done;
+    if (cut.to > node_count(pool_frame_bytes(leaf))) {
+        return tree_damaged(pool_frame_page(leaf), "is not the leaf that was found before");
+    }
     int error = settle(path, index, leaf, cut, &is_done);
     if (error || is_done) {
         return error;
