@@ -99,6 +99,7 @@ static int mount_and_serve(struct daemon *daemon, struct front_failure *failure)
         front_failure_set(failure, FRONT_EXIT_MOUNT, "%s: was ended before it answered", front->options->mount_point);
     }
     front_session_destroy(front);
+    front_directories_close(front);
     return result;
 }
 
@@ -138,6 +139,7 @@ int front_daemon_run(const struct front_options *options,
     struct front_failure failure = {.status = FRONT_EXIT_INTERNAL};
 
     daemon.front.report_context = &daemon;
+    base_mutex_init(&daemon.front.directories_mutex, BASE_RANK_LEAF);
     if (front_database_open(options, &daemon.database, &failure) < 0) {
         report(context, &failure);
         return (int)failure.status;

@@ -11,6 +11,7 @@
 
 #define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 12)
 
+#include "base/latch.h"
 #include "fs/fs.h"
 #include "os/file.h"
 
@@ -106,6 +107,8 @@ struct front {
     uint64_t start_ms;        /* base_clock_monotonic_ms */
     uint32_t offered;         /* INIT flags that the kernel offered; before any other thread runs */
     atomic_bool is_answering; /* INIT was answered */
+    struct base_mutex directories_mutex;
+    struct front_directory *directories; /* open ones */
     _Atomic uint64_t requests[FRONT_OPCODE_MAX];
     void (*report)(void *context, const struct front_failure *failure); /* NULL failure: the mount answers */
     void *report_context;
@@ -198,6 +201,8 @@ void front_opendir(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *
 void front_readdir(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset, struct fuse_file_info *info);
 void front_readdirplus(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset, struct fuse_file_info *info);
 void front_releasedir(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info);
+/* Those that are open still, after the session has ended. */
+void front_directories_close(struct front *front);
 
 void front_ioctl(fuse_req_t request, fuse_ino_t inode, unsigned command, void *argument, struct fuse_file_info *info,
                  unsigned flags, const void *in, size_t in_size, size_t out_size);

@@ -4,34 +4,85 @@
 
 #include <errno.h>
 #include <linux/fuse.h>
+#include <stdlib.h>
 #include <string.h>
 
-static struct fs_directory *directory_of(const struct fuse_file_info *info)
+/* One open directory. All are in a list, since those that are open when the mount ends are never released. */
+struct front_directory {
+    struct fs_directory *directory;
+    struct front_directory *previous, *next;
+};
+
+static struct front_directory *handle_of(const struct fuse_file_info *info)
 {
-    return (struct fs_directory *)(uintptr_t)info->fh;
+    return (struct front_directory *)(uintptr_t)info->fh;
+}
+
+static int open_handle(struct front *front, uint64_t inode, struct front_directory **ret_handle)
+{
+    struct front_directory *handle = calloc(1, sizeof *handle);
+    int result = handle ? fs_directory_open(front->fs, inode, &handle->directory) : -ENOMEM;
+
+    if (result < 0) {
+        free(handle);
+        return result;
+    }
+    base_mutex_lock(&front->directories_mutex);
+    handle->next = front->directories;
+    if (handle->next) {
+        handle->next->previous = handle;
+    }
+    front->directories = handle;
+    base_mutex_unlock(&front->directories_mutex);
+    *ret_handle = handle;
+    return 0;
+}
+
+static void close_handle(struct front *front, struct front_directory *handle)
+{
+    base_mutex_lock(&front->directories_mutex);
+    if (handle->previous) {
+        handle->previous->next = handle->next;
+    } else {
+        front->directories = handle->next;
+    }
+    if (handle->next) {
+        handle->next->previous = handle->previous;
+    }
+    base_mutex_unlock(&front->directories_mutex);
+    fs_directory_close(handle->directory);
+    free(handle);
+}
+
+void front_directories_close(struct front *front)
+{
+    while (front->directories) {
+        close_handle(front, front->directories);
+    }
 }
 
 void front_opendir(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info)
 {
-    struct fs_directory *directory = NULL;
-    int result = fs_directory_open(front_of(request)->fs, inode, &directory);
+    struct front *front = front_of(request);
+    struct front_directory *handle = NULL;
+    int result = open_handle(front, inode, &handle);
 
     if (result < 0) {
         front_reply_result(request, result);
         return;
     }
-    info->fh = (uintptr_t)directory;
+    info->fh = (uintptr_t)handle;
     info->keep_cache = 1;
     info->cache_readdir = 1;
     if (fuse_reply_open(request, info) < 0) {
-        fs_directory_close(directory);
+        close_handle(front, handle);
     }
 }
 
 void front_releasedir(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info)
 {
     (void)inode;
-    fs_directory_close(directory_of(info));
+    close_handle(front_of(request), handle_of(info));
     (void)fuse_reply_err(request, 0);
 }
 
@@ -102,7 +153,7 @@ static void list(fuse_req_t request, size_t size, off_t offset, struct fuse_file
     int result = -ENOMEM;
 
     if (listing.buffer) {
-        result = fs_directory_read(directory_of(info), (uint64_t)offset, with_attributes,
+        result = fs_directory_read(handle_of(info)->directory, (uint64_t)offset, with_attributes,
                                    with_attributes ? add_entry_plus : add_entry, &listing);
     }
     if (result < 0 && listing.used == 0) {
