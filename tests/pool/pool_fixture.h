@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/bytes.h"
+#include "hook_file.h"
 #include "pool/pool.h"
 #include "support/fault_file.h"
 #include "support/test_seed.h"
@@ -19,6 +20,7 @@ struct pool_fixture {
     uint32_t page_size;
     struct pool_options options;
     struct fault_file *fault;
+    struct hook_file hook; /* before the fault file; the store's */
     struct store *store;
     struct pool *pool;
 };
@@ -40,7 +42,8 @@ static inline void pool_fixture_init(struct pool_fixture *fixture)
 
     fixture->fault = fault_file_create(NULL);
     assert_int_equal(store_format(fault_file_seam(fixture->fault), &format), 0);
-    fixture->store = pool_fixture_open_store(fault_file_seam(fixture->fault));
+    hook_file_init(&fixture->hook, fault_file_seam(fixture->fault), fixture);
+    fixture->store = pool_fixture_open_store(&fixture->hook.file);
     assert_int_equal(pool_create(fixture->store, &fixture->options, &fixture->pool), 0);
 }
 
