@@ -62,6 +62,21 @@ static void test_steps(void **state)
     }
 }
 
+/* Changes the size in the inode's row, and nothing else. */
+static void put_size(struct fs *fs, uint64_t inode, uint64_t size)
+{
+    struct txn_need need = fs_content_need(fs, 1, 0, true);
+    struct fs_inode_row row;
+    struct txn *txn;
+
+    assert_int_equal(fs_inode_row_read(fs, NULL, inode, &row), 0);
+    row.attributes.size = size;
+    assert_int_equal(txn_begin(fs->engine, &need, &txn), 0);
+    txn_lock(txn);
+    assert_int_equal(fs_inode_row_write(fs, txn, inode, &row, false, NULL), 0);
+    txn_commit(txn);
+}
+
 /* What a stop right after the first transaction of a large truncate leaves. */
 static void leave_freeing(struct fs *fs, uint64_t inode, uint32_t chunks)
 {
@@ -239,6 +254,39 @@ static void test_power_cut(void **state)
         n++;
     assert_true(n > 3);
     fixture_open(&fixture);
+    fixture_deinit(&fixture);
+}
+
+/* A row that says that bytes of the file are being freed: nothing of them is lost, and the file can't grow over it. */
+static void test_lying_row(void **state)
+{
+    const uint64_t all = (CHUNKS - 1) * (uint64_t)FS_CHUNK_SIZE + STORE_BLOCK_SIZE;
+    struct fs_changes changes = {.set = FS_SET_SIZE, .size = CHUNKS * (uint64_t)FS_CHUNK_SIZE + 1};
+    struct fs_attributes attributes;
+    struct txn_need need;
+    struct fixture fixture;
+    uint8_t key[FS_KEY_SIZE_MAX];
+    struct txn *txn;
+    uint64_t inode;
+
+    (void)state;
+    fixture_init(&fixture, 16384, 0);
+    inode = make_large(fixture.fs, "file");
+    leave_freeing(fixture.fs, inode, 7);
+    put_size(fixture.fs, inode, all);
+    assert_int_equal(fs_content_free_steps(fixture.fs, inode, 7 * FS_CHUNK_SIZE), -EUCLEAN);
+    assert_int_equal(fs_set_attributes(fixture.fs, &root_caller, inode, &changes, &attributes), -EUCLEAN);
+    assert_int_equal(fs_write(fixture.fs, &root_caller, inode, changes.size, "x", 1), -EUCLEAN);
+    fixture_reopen(&fixture);
+    expect_chunks(fixture.fs, inode, CHUNKS, all);
+
+    need = fs_content_need(fixture.fs, 1, 0, true);
+    assert_int_equal(txn_begin(fixture.fs->engine, &need, &txn), 0);
+    txn_lock(txn);
+    assert_int_equal(
+        btree_delete(fixture.fs->tree, txn, (struct btree_slice){key, fs_key_freeing(key, inode, 7 * FS_CHUNK_SIZE)}),
+        0);
+    txn_commit(txn);
     fixture_deinit(&fixture);
 }
 
