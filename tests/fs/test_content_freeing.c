@@ -321,7 +321,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_steps), cmocka_unit_test(test_interrupted), cmocka_unit_test(test_growth_within_chunk),
-        cmocka_unit_test(test_stop),  cmocka_unit_test(test_power_cut),
+        cmocka_unit_test(test_stop),  cmocka_unit_test(test_power_cut),   cmocka_unit_test(test_lying_row),
     };
 
     /* Failures are meant: their messages would only be in the way. */
