@@ -31,8 +31,8 @@ void front_init(void *context, struct fuse_conn_info *connection)
     want(connection, FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS, false);
     want(connection, FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK, false);
     connection->max_write = FRONT_BUFFER_SIZE;
-    connection->max_background = 64;
-    connection->congestion_threshold = 48;
+    connection->max_background = 2 * FRONT_THREADS_MAX; /* signals.c relies on more than there are threads */
+    connection->congestion_threshold = FRONT_THREADS_MAX;
     connection->time_gran = 1;
 }
 

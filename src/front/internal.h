@@ -108,8 +108,9 @@ struct front {
     uint32_t offered;         /* INIT flags that the kernel offered; before any other thread runs */
     atomic_bool is_answering; /* INIT was answered */
     struct base_mutex directories_mutex;
-    struct front_directory *directories; /* open ones */
-    _Atomic uint64_t requests[FRONT_OPCODE_MAX];
+    struct front_directory *directories;                                /* open ones */
+    _Atomic uint64_t requests[FRONT_OPCODE_MAX];                        /* received */
+    _Atomic uint64_t writes_finished;                                   /* answered WRITEs */
     void (*report)(void *context, const struct front_failure *failure); /* NULL failure: the mount answers */
     void *report_context;
 };

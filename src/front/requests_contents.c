@@ -40,19 +40,20 @@ void front_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
 void front_write(fuse_req_t request, fuse_ino_t inode, const char *bytes, size_t size, off_t offset,
                  struct fuse_file_info *info)
 {
+    struct front *front = front_of(request);
     struct fs_caller caller = front_caller(request);
     int64_t result = -EINVAL;
 
     if (offset >= 0) {
         /* A late write of a mapped page is no one's in particular: its request carries no caller. */
-        result =
-            fs_write(front_of(request)->fs, info->writepage ? NULL : &caller, inode, (uint64_t)offset, bytes, size);
+        result = fs_write(front->fs, info->writepage ? NULL : &caller, inode, (uint64_t)offset, bytes, size);
     }
     if (result < 0) {
         front_reply_result(request, (int)result);
     } else {
         (void)fuse_reply_write(request, (size_t)result);
     }
+    atomic_fetch_add_explicit(&front->writes_finished, 1, memory_order_relaxed);
 }
 
 /* Files and directories alike: everything accepted so far becomes durable. */

@@ -4,6 +4,8 @@
  * until that has noticed. */
 #include "internal.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -13,7 +15,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define WAKE_SIGNAL SIGUSR2
+#define WAKE_SIGNAL              SIGUSR2
+#define FUSE_OPCODE_WRITE        16U    /* of linux/fuse.h */
+#define QUEUED_WRITES_TIMEOUT_MS 10000U /* others may go on writing all the time */
 
 static void do_nothing(int signal_number)
 {
@@ -40,6 +44,32 @@ void front_signals_block(void)
     (void)sigaction(WAKE_SIGNAL, &wake, NULL);
 }
 
+/* syncfs only hands the writes to the queue of the device. Behind them a request of ours can't be answered before they
+ * have been received. More than max_background of them come in portions: as long as more are waiting, those between two
+ * of our requests are many. What was received must also be finished: libfuse drops a request that a thread has read
+ * but not begun when the session ends. */
+static void wait_for_queued_writes(struct front *front, int descriptor)
+{
+    const struct timespec pause = {.tv_nsec = 1000 * 1000};
+    _Atomic uint64_t *received = &front->requests[FUSE_OPCODE_WRITE];
+    uint64_t end_ms = base_clock_monotonic_ms() + QUEUED_WRITES_TIMEOUT_MS;
+    unsigned quiet_rounds = 0; /* a few: a thread may have received a request and not yet counted it */
+    struct statfs answer;
+
+    while (quiet_rounds < 3 && base_clock_monotonic_ms() < end_ms) {
+        uint64_t before = atomic_load(received);
+        if (fstatfs(descriptor, &answer) < 0) {
+            return;
+        }
+        if (atomic_load(received) != before) {
+            quiet_rounds = 0;
+            continue;
+        }
+        quiet_rounds += atomic_load(&front->writes_finished) == before;
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
 /* Stores through mappings are in the kernel only; when the session ends they are lost. The requests that this makes are
  * answered by the other threads, which still serve. */
 static void collect_mapped_stores(struct front *front)
@@ -53,8 +83,8 @@ static void collect_mapped_stores(struct front *front)
     if (descriptor < 0) {
         return;
     }
-    if (fstatfs(descriptor, &answer) == 0 && answer.f_type == FUSE_SUPER_MAGIC) {
-        (void)syncfs(descriptor);
+    if (fstatfs(descriptor, &answer) == 0 && answer.f_type == FUSE_SUPER_MAGIC && syncfs(descriptor) == 0) {
+        wait_for_queued_writes(front, descriptor);
     }
     (void)close(descriptor);
 }
