@@ -1,6 +1,7 @@
 /* Random work on the store against a model, at all page sizes: pages and contents read right at every moment, a
  * reopened store holds exactly the last checkpoint, store_check is content each time, and in the end every block comes
- * back. A guard in front of the file refuses writes to blocks that the last durable checkpoint uses. */
+ * back. A guard in front of the file refuses writes to blocks that the last durable checkpoint uses. Work goes on
+ * between freeze and checkpoint, and in the middle of the checkpoint too. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -26,6 +27,8 @@ struct guard_file {
     struct os_file *below;
     bool *is_protected; /* by block */
     uint64_t block_count;
+    struct store_model *model; /* works on during the checkpoint's syncs, as other threads would; may be NULL */
+    bool is_working;
 };
 
 static int guard_read(struct os_file *file, void *buffer, size_t size, uint64_t offset)
@@ -45,7 +48,16 @@ static int guard_write(struct os_file *file, const void *buffer, size_t size, ui
 
 static int guard_sync(struct os_file *file)
 {
-    return os_file_sync(((struct guard_file *)file)->below);
+    struct guard_file *guard = (struct guard_file *)file;
+
+    if (guard->model && !guard->is_working) {
+        guard->is_working = true;
+        for (int i = 0; i < 20; i++) {
+            assert_int_equal(store_model_step(guard->model), 0);
+        }
+        guard->is_working = false;
+    }
+    return os_file_sync(guard->below);
 }
 
 static int guard_start_writeback(struct os_file *file, uint64_t offset, uint64_t size)
@@ -149,6 +161,15 @@ static void reopen(struct store_model *model, struct guard_file *guard)
     free(state);
 }
 
+static int checkpoint(struct store_model *model, struct guard_file *guard)
+{
+    guard->model = model;
+    int result = store_model_checkpoint(model);
+    guard->model = NULL;
+    guard_protect(guard);
+    return result;
+}
+
 static void run_steps(struct store_model *model, struct guard_file *guard, struct base_random *random, int steps)
 {
     for (int i = 0; i < steps; i++) {
@@ -157,8 +178,7 @@ static void run_steps(struct store_model *model, struct guard_file *guard, struc
         if (choice < 4) {
             assert_int_equal(store_model_freeze(model), 0);
         } else if (choice < 8) {
-            assert_int_equal(store_model_checkpoint(model), 0);
-            guard_protect(guard);
+            assert_int_equal(checkpoint(model, guard), 0);
         } else if (choice == 8) {
             sync_all(model, guard);
             store_model_verify(model);

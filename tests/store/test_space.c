@@ -400,6 +400,83 @@ static void test_zones_are_not_stolen(void **state)
     free(bench);
 }
 
+static void allocate_pages(struct bench *bench, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t block;
+        assert_int_equal(space_allocate_page(&bench->space, &block), 0);
+    }
+}
+
+/* Only one way to serve both kinds: pages in the smaller first zone, contents in the other. */
+static void test_zones_of_two_sizes(void **state)
+{
+    (void)state;
+    struct fault_file *fault = fault_file_create(NULL);
+    struct bench *bench = malloc(sizeof *bench);
+
+    assert_non_null(bench);
+    bench_init(bench, 16, fault_file_seam(fault), 1);
+    fault_file_set_host_size(fault, 2ULL * STORE_ZONE_BLOCKS * STORE_BLOCK_SIZE);
+    uint64_t node_blocks = space_node_reserve(&bench->space, 2048, 62);
+    const struct store_need need = {62, STORE_ZONE_BLOCKS - node_blocks, true};
+    assert_int_equal(space_reserve(&bench->space, bench->file, &need), 0);
+    for (uint64_t left = need.content_blocks; left > 0;) {
+        struct store_run run;
+        assert_int_equal(space_allocate_content(&bench->space, 100, 0, &run), 0);
+        left -= run.count;
+    }
+    allocate_pages(bench, 62);
+    bench_deinit(bench);
+    free(bench);
+}
+
+/* Contents could have a longer run in the last empty zone, but it is promised to pages. goal, cursor: ways to take it.
+ */
+static void run_promised_zone(bool use_goal, bool use_cursor)
+{
+    struct fault_file *fault = fault_file_create(NULL);
+    struct bench *bench = malloc(sizeof *bench);
+    const struct store_need contents = {0, 992 + 1024 - 100, true};
+    const struct store_need both = {64, 200, true};
+    size_t run_count = 0;
+
+    assert_non_null(bench);
+    bench_init(bench, 16, fault_file_seam(fault), 1);
+    fault_file_set_host_size(fault, 3ULL * STORE_ZONE_BLOCKS * STORE_BLOCK_SIZE);
+    assert_int_equal(space_reserve(&bench->space, bench->file, &contents), 0);
+    for (uint64_t left = contents.content_blocks; left > 0;) {
+        assert_int_equal(space_allocate_content(&bench->space, 4, 0, &bench->runs[run_count]), 0);
+        left -= bench->runs[run_count++].count;
+    }
+    for (size_t i = 0; i < run_count; i += 2) {
+        space_cancel_content(&bench->space, bench->runs[i]);
+    }
+    assert_int_equal(space_reserve(&bench->space, bench->file, &both), 0);
+    assert_int_equal(bench->space.zones[2].kind, ZONE_EMPTY);
+    for (uint64_t left = both.content_blocks; left > 0;) {
+        struct store_run run;
+        if (use_cursor) {
+            bench->space.content_cursor = 2 * STORE_ZONE_BLOCKS;
+        }
+        uint64_t goal = use_goal ? 2 * STORE_ZONE_BLOCKS : 0;
+        assert_int_equal(space_allocate_content(&bench->space, 64, goal, &run), 0);
+        assert_true(run.block < 2 * STORE_ZONE_BLOCKS);
+        left -= run.count < left ? run.count : left;
+    }
+    allocate_pages(bench, 64);
+    bench_deinit(bench);
+    free(bench);
+}
+
+static void test_promised_zone(void **state)
+{
+    (void)state;
+    run_promised_zone(false, false);
+    run_promised_zone(true, false);
+    run_promised_zone(false, true);
+}
+
 int main(void)
 {
     static uint32_t blocks[] = {1, 2, 4, 8, 16};
@@ -413,6 +490,8 @@ int main(void)
         cmocka_unit_test(test_goal),
         cmocka_unit_test(test_mixed_zone),
         cmocka_unit_test(test_zones_are_not_stolen),
+        cmocka_unit_test(test_zones_of_two_sizes),
+        cmocka_unit_test(test_promised_zone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
