@@ -25,7 +25,7 @@
 #include <cmocka.h>
 
 enum {
-    NAMES = 10,
+    NAMES = 26,
     HELD_MAX = 24,
     DURABLE_MAX = 5,
     NODES_MAX = 400,
@@ -49,7 +49,10 @@ struct run {
     uint8_t *buffer, *expected;
     uint64_t operation; /* number, for messages */
     uint64_t successes;
-    bool cutting; /* the power goes soon: results are not compared */
+    uint64_t full; /* answers of -ENOSPC */
+    bool cutting;  /* the power goes soon, or the disk fails: a failure is no result to compare */
+    uint64_t host_size;
+    bool small; /* the host is small: -ENOSPC is a good answer to what takes space */
 };
 
 static uint64_t below(struct run *run, uint64_t bound)
@@ -82,11 +85,11 @@ static uint64_t any_of_type(struct run *run, uint32_t type)
     return any_inode(run);
 }
 
-/* A name, mostly of an entry that is there; long ones among them. */
-static void any_name(struct run *run, uint64_t parent, char *name)
+/* A name, in so many of 6 cases of an entry that is there; long ones among them. */
+static void any_name(struct run *run, uint64_t parent, unsigned there, char *name)
 {
     struct model_node *node = model_fs_find(run->model, parent);
-    if (node && S_ISDIR(node->attributes.mode) && node->attributes.size > 0 && below(run, 3)) {
+    if (node && S_ISDIR(node->attributes.mode) && node->attributes.size > 0 && below(run, 6) < there) {
         strcpy(name, node->entries[below(run, node->attributes.size)].name);
         return;
     }
@@ -127,10 +130,13 @@ static void hold(struct run *run, uint64_t inode)
 /* --- Operations: each does the real one, then the model's if the real one may have happened -------------------------
  */
 
-/* While the power is about to go a failure is nothing to compare: the operation then did not happen. */
-static bool happened(const struct run *run, int64_t result)
+/* While power or disk are about to fail a failure is nothing to compare: the operation then did not happen. Nor did
+ * what found no space. */
+static bool happened(struct run *run, int64_t result)
 {
-    return !run->cutting || result >= 0;
+    bool is_full = run->small && result == -ENOSPC;
+    run->full += is_full;
+    return !is_full && (!run->cutting || result >= 0);
 }
 
 static void do_make(struct run *run)
@@ -145,7 +151,7 @@ static void do_make(struct run *run)
     uint64_t parent = any_of_type(run, S_IFDIR);
     memset(target, 't', target_size);
     target[target_size] = '\0';
-    any_name(run, parent, name);
+    any_name(run, parent, 1, name);
     if (run->model->node_count >= NODES_MAX)
         return;
     int result = fs_make(run->fixture.fs, &caller, parent, name, &make, &entry);
@@ -166,7 +172,7 @@ static void do_link(struct run *run)
     char name[FS_NAME_SIZE_MAX + 1];
     struct fs_entry entry;
     uint64_t inode = any_of_type(run, one_in(run, 4) ? S_IFLNK : S_IFREG), parent = any_of_type(run, S_IFDIR);
-    any_name(run, parent, name);
+    any_name(run, parent, 1, name);
     int result = fs_link(run->fixture.fs, inode, parent, name, &entry);
     if (!happened(run, result))
         return;
@@ -179,11 +185,11 @@ static void do_remove(struct run *run)
 {
     char name[FS_NAME_SIZE_MAX + 1];
     uint64_t parent = any_of_type(run, S_IFDIR);
-    any_name(run, parent, name);
+    any_name(run, parent, 5, name);
     struct model_node *node = model_fs_find(run->model, model_fs_find_entry(run->model, parent, name));
     bool directory = one_in(run, 20) ? one_in(run, 2) : node && S_ISDIR(node->attributes.mode);
     int result = directory ? fs_rmdir(run->fixture.fs, parent, name) : fs_unlink(run->fixture.fs, parent, name);
-    if (happened(run, result))
+    if (!run->cutting || result >= 0) /* a full disk is no excuse */
         check_result(run, directory ? "rmdir" : "unlink", result, model_fs_remove(run->model, parent, name, directory));
 }
 
@@ -194,8 +200,8 @@ static void do_rename(struct run *run)
     uint64_t parent = any_of_type(run, S_IFDIR);
     uint64_t new_parent = one_in(run, 3) ? parent : any_of_type(run, S_IFDIR);
     unsigned flag = flags[below(run, 6)];
-    any_name(run, parent, name);
-    any_name(run, new_parent, new_name);
+    any_name(run, parent, 5, name);
+    any_name(run, new_parent, 3, new_name);
     int result = fs_rename(run->fixture.fs, parent, name, new_parent, new_name, flag);
     if (happened(run, result))
         check_result(run, "rename", result, model_fs_rename(run->model, parent, name, new_parent, new_name, flag));
@@ -243,7 +249,7 @@ static void do_write(struct run *run)
 {
     struct fs_caller caller = {.uid = (uid_t)below(run, 2)};
     uint64_t inode = any_of_type(run, S_IFREG), offset = any_size(run);
-    size_t size = 1 + below(run, one_in(run, 6) ? WRITE_MAX : SIZE_SMALL);
+    size_t size = 1 + below(run, one_in(run, run->small ? 2 : 6) ? WRITE_MAX : SIZE_SMALL);
     struct model_node *node = model_fs_find(run->model, inode);
     if (node && one_in(run, 3))
         offset = node->attributes.size; /* an append */
@@ -272,7 +278,7 @@ static void do_lookup(struct run *run)
     char name[FS_NAME_SIZE_MAX + 1];
     struct fs_entry entry;
     uint64_t parent = any_of_type(run, S_IFDIR);
-    any_name(run, parent, name);
+    any_name(run, parent, 5, name);
     int result = fs_lookup(run->fixture.fs, parent, name, &entry);
     if (!happened(run, result))
         return;
@@ -341,6 +347,7 @@ static void note_checkpoints(struct run *run)
 static void restart(struct run *run)
 {
     run->held_count = 0;
+    fault_file_set_host_size(run->fixture.fault, run->host_size);
     run->checkpoints = count_checkpoints(run);
     model_fs_restart(run->model);
 }
@@ -378,6 +385,18 @@ static void do_crash(struct run *run)
 }
 
 static void do_something(struct run *run);
+
+/* An operation during which the disk can't be read: it fails and has done nothing, or it did not need the disk. */
+static void do_unreadable(struct run *run)
+{
+    base_message_configure("test", BASE_MESSAGE_TO_NOWHERE, 0);
+    fault_file_reset_counts(run->fixture.fault);
+    fault_file_fail(run->fixture.fault, FAULT_READ, 1 + below(run, 4), EIO, one_in(run, 2));
+    run->cutting = true;
+    do_something(run);
+    run->cutting = false;
+    base_message_configure("test", BASE_MESSAGE_TO_STDERR, 0);
+}
 
 /* Operations and a sync in which the power goes; what was durable before may be what is left, or what the sync was
  * about to make so. */
@@ -420,6 +439,7 @@ static void do_something(struct run *run)
     struct timespec before = base_clock_now();
     operations[below(run, sizeof operations / sizeof operations[0])](run);
     struct timespec after = base_clock_now();
+    fault_file_fail(run->fixture.fault, FAULT_READ, 0, 0, false);
     bool settled = model_fs_settle(run->model, run->fixture.fs, before, after, &reason);
     if (!settled && !fault_file_is_cut(run->fixture.fault))
         fail_msg("operation %" PRIu64 ": %s", run->operation, reason.text);
@@ -446,6 +466,8 @@ static void run_operations(struct run *run, uint64_t count)
             do_cut(run);
         else if (choice < 8)
             do_sync(run);
+        else if (choice < 20)
+            do_unreadable(run);
         else
             do_something(run);
         if (i % 100 == 99) {
@@ -455,20 +477,23 @@ static void run_operations(struct run *run, uint64_t count)
     }
 }
 
-static void run_model(uint32_t page_size, size_t cache_size, uint64_t seed, uint64_t count)
+static void run_model(uint32_t page_size, size_t cache_size, uint64_t host_size, uint64_t seed, uint64_t count)
 {
-    struct run run = {.buffer = malloc(WRITE_MAX), .expected = malloc(WRITE_MAX)};
+    struct run run = {.small = host_size < UINT64_MAX, .buffer = malloc(WRITE_MAX), .expected = malloc(WRITE_MAX)};
     struct fs_options options = {.cache_size = cache_size};
     assert_non_null(run.buffer);
     assert_non_null(run.expected);
     base_random_seed(&run.random, seed);
     fs_fixture_init_with(&run.fixture, NULL, page_size, &options);
+    run.host_size = host_size;
+    fault_file_set_host_size(run.fixture.fault, host_size);
     struct fs_attributes root = fs_fixture_attributes(&run.fixture, FS_ROOT_INODE);
     run.model = model_fs_create(&root);
     do_sync(&run);
     run_operations(&run, count);
     do_reopen(&run);
     assert_true(run.successes > count / 3);
+    assert_true(!run.small || run.full > 10);
     forget_durable(&run);
     model_fs_destroy(run.model);
     fs_fixture_deinit(&run.fixture);
@@ -479,17 +504,26 @@ static void run_model(uint32_t page_size, size_t cache_size, uint64_t seed, uint
 static void all_page_sizes(void **state)
 {
     (void)state;
-    uint64_t seed = test_seed("test_model", 4242), count = test_is_long() ? 40000 : 4000;
+    uint64_t seed = test_seed("test_model", 4242), count = test_is_long() ? 40000 : 2500;
     for (uint32_t page_size = STORE_PAGE_SIZE_MIN; page_size <= STORE_PAGE_SIZE_MAX; page_size *= 2) {
-        run_model(page_size, 16U << 20, seed + page_size, count);
-        run_model(page_size, 1, seed + page_size + 1, count); /* the smallest pool there is */
+        run_model(page_size, 16U << 20, UINT64_MAX, seed + page_size, count);
+        run_model(page_size, 1, UINT64_MAX, seed + page_size + 1, count); /* the smallest pool there is */
     }
+}
+
+static void on_a_small_host(void **state)
+{
+    (void)state;
+    uint64_t seed = test_seed("test_model", 99), count = test_is_long() ? 40000 : 2500;
+    run_model(4096, 16U << 20, 7U << 20, seed, count);
+    run_model(FS_PAGE_SIZE_DEFAULT, 1, 14U << 20, seed + 1, count);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_page_sizes),
+        cmocka_unit_test(on_a_small_host),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
