@@ -237,6 +237,45 @@ static void test_tall(void **state)
     fixture_destroy(&workload.fixture);
 }
 
+/* Groups of keys come and go: a thin node beside one with another long prefix can neither be merged with it nor take
+ * its rows, since its own would grow; it stays thin until that changes. */
+static void test_grouped(void **state)
+{
+    (void)state;
+    static struct workload workload;
+    base_random_seed(&random_source, test_seed("btree grouped", 12));
+    fixture_create(&workload.fixture, 4096, 0);
+    row_model_init(&workload.model);
+    workload.kind = KEYS_GROUPED;
+    for (unsigned step = 0; step < (test_is_long() ? 200000 : 20000); step++) {
+        /* Whole groups are thinned out, then filled again. */
+        uint8_t letter = (uint8_t)('a' + step / 500 % 5), key[BTREE_KEY_SIZE_MAX];
+        size_t key_size = key_make(&random_source, KEYS_GROUPED, key);
+        if (below(10) == 0 || step / 2500 % 3 == 0) {
+            step_put(&workload, 0);
+            continue;
+        }
+        memset(key, letter, 300);
+        bool found;
+        size_t index = row_model_find(&workload.model, key, key_size, &found);
+        if (index == workload.model.count) {
+            continue;
+        }
+        struct txn *txn = fixture_begin(&workload.fixture, 1);
+        const struct model_row *row = workload.model.rows[index];
+        assert_int_equal(btree_delete(workload.fixture.tree, txn, slice(row->key, row->key_size)), 0);
+        txn_commit(txn);
+        row_model_delete(&workload.model, index, index + 1);
+        if (step % 199 == 0) {
+            fixture_verify(&workload.fixture, workload.model.count);
+        }
+    }
+    fixture_verify(&workload.fixture, workload.model.count);
+    fixture_compare(&workload.fixture, NULL, &workload.model);
+    row_model_deinit(&workload.model);
+    fixture_destroy(&workload.fixture);
+}
+
 /* Several changes in one transaction, seen by reads inside it, then gone or there as a whole. */
 static void test_long_transactions(void **state)
 {
@@ -316,7 +355,7 @@ static void test_refused_sizes(void **state)
 
 int main(void)
 {
-    struct CMUnitTest tests[PAGE_SIZE_COUNT + 3];
+    struct CMUnitTest tests[PAGE_SIZE_COUNT + 4];
     for (int i = 0; i < PAGE_SIZE_COUNT; i++) {
         tests[i] = (struct CMUnitTest){.name = "random changes against a model, one page size",
                                        .test_func = test_page_size,
@@ -325,5 +364,6 @@ int main(void)
     tests[PAGE_SIZE_COUNT] = (struct CMUnitTest)cmocka_unit_test(test_long_transactions);
     tests[PAGE_SIZE_COUNT + 1] = (struct CMUnitTest)cmocka_unit_test(test_refused_sizes);
     tests[PAGE_SIZE_COUNT + 2] = (struct CMUnitTest)cmocka_unit_test(test_tall);
+    tests[PAGE_SIZE_COUNT + 3] = (struct CMUnitTest)cmocka_unit_test(test_grouped);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

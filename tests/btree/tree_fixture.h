@@ -160,6 +160,7 @@ enum key_kind {
     KEYS_DOWN,      /* one counter, falling */
     KEYS_CLUSTERED, /* several rising counters behind long prefixes */
     KEYS_NESTED,    /* differing early or late within 320 equal bytes: prefixes come and go with splits and merges */
+    KEYS_GROUPED,   /* few very long beginnings, many short ends: where groups meet, nodes have no prefix at all */
     KEY_KIND_COUNT,
     KEYS_TALL = KEY_KIND_COUNT, /* differing early and very late: long separators without a common prefix */
 };
@@ -200,6 +201,10 @@ static inline size_t key_make(struct base_random *random, enum key_kind kind, ui
         base_put_be64(key + size, counters[2 + cluster]++);
         return size + 8;
     }
+    case KEYS_GROUPED:
+        memset(key, (int)('a' + base_random_below(random, 5)), 300);
+        base_put_be64(key + 300, base_random_below(random, 300) << 48);
+        return 302;
     case KEYS_TALL:
         memset(key, 't', BTREE_KEY_SIZE_MAX);
         base_put_be64(key, base_random_below(random, 600) << 40);
