@@ -227,18 +227,26 @@ void fs_inode_mark_orphan(struct fs *fs, struct fs_inode *inode)
 {
     struct shard *shard = shard_of(fs, inode->number);
     base_mutex_lock(&shard->mutex);
+    bool is_new = !inode->orphan;
     inode->orphan = true;
     base_mutex_unlock(&shard->mutex);
-    fs_reclaimer_expect(fs->reclaimer);
+    if (is_new)
+        fs_reclaimer_expect(fs->reclaimer);
 }
 
-bool fs_inode_is_in_use(struct fs *fs, uint64_t number)
+bool fs_inode_mark_orphan_in_use(struct fs *fs, uint64_t number)
 {
     struct shard *shard = shard_of(fs, number);
     base_mutex_lock(&shard->mutex);
-    bool in_use = find_locked(shard, number) != NULL;
+    struct fs_inode *inode = find_locked(shard, number);
+    if (inode)
+        inode->references++;
     base_mutex_unlock(&shard->mutex);
-    return in_use;
+    if (!inode)
+        return false;
+    fs_inode_mark_orphan(fs, inode);
+    fs_inode_release(fs, inode);
+    return true;
 }
 
 void fs_inode_table_count(struct fs *fs, uint64_t *ret_inodes, uint64_t *ret_lookups)

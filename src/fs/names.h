@@ -17,7 +17,9 @@ int fs_inode_add_lookup(struct fs *fs, uint64_t number);
 void fs_inode_reference_to_lookup(struct fs *fs, struct fs_inode *inode);
 /* The inode has lost its last name (its O row is committed): the last release or forget hands it to the reclaimer. */
 void fs_inode_mark_orphan(struct fs *fs, struct fs_inode *inode);
-bool fs_inode_is_in_use(struct fs *fs, uint64_t number);
+/* The same for an inode whose O row a scan has met. Returns false when nobody uses it: then it is the caller's to end.
+ */
+bool fs_inode_mark_orphan_in_use(struct fs *fs, uint64_t number);
 void fs_inode_table_count(struct fs *fs, uint64_t *ret_inodes, uint64_t *ret_lookups);
 /* Memory of one inode in use, its share of the table included. */
 uint64_t fs_inode_bytes(void);

@@ -108,8 +108,9 @@ static int continue_freeing(struct fs_reclaimer *reclaimer, const struct fs_orph
 
 static bool is_reclaimable(struct fs_reclaimer *reclaimer, uint64_t inode)
 {
-    /* The unlink that made the O row holds a reference beyond its commit, so what is not in the table is not in use. */
-    return reclaimer->ignore_use || !fs_inode_is_in_use(reclaimer->fs, inode);
+    /* The unlink that made the O row holds a reference beyond its commit, so what is not in the table is not in use.
+     * What is in the table may be there for somebody who only asks for its attributes: the last user hands it on. */
+    return reclaimer->ignore_use || !fs_inode_mark_orphan_in_use(reclaimer->fs, inode);
 }
 
 static int scan_rows(struct fs_reclaimer *reclaimer, struct btree_cursor *cursor)
