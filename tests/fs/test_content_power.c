@@ -185,11 +185,11 @@ static void test_failing_host(void **state)
     (void)state;
     base_random_seed(&random, test_seed("test_content_power failures", 22));
     plan_history(&history, &random);
-    for (uint64_t n = 1; n <= 24; n++) {
+    for (uint64_t n = 1; n <= 12; n++) {
         fail_at(FAULT_WRITE, n, EIO, &history, &random);
         fail_at(FAULT_WRITE, n, ENOSPC, &history, &random);
         fail_at(FAULT_READ, n, EIO, &history, &random);
-        if (n <= 12) {
+        if (n <= 8) {
             fail_at(FAULT_SYNC, n, EIO, &history, &random);
             fail_at(FAULT_ALLOCATE, n, ENOSPC, &history, &random);
         }
