@@ -71,18 +71,25 @@ static inline void fixture_close(struct tree_fixture *fixture)
     store_close(fixture->store);
 }
 
-/* pool_size 0: the least. */
-static inline void fixture_create(struct tree_fixture *fixture, uint32_t page_size, size_t pool_size)
+/* Takes the empty file over. pool_size 0: the least. */
+static inline void fixture_create_on(struct tree_fixture *fixture, struct os_file *file, uint32_t page_size,
+                                     size_t pool_size)
 {
-    *fixture = (struct tree_fixture){.page_size = page_size, .pool_size = pool_size};
+    *fixture = (struct tree_fixture){.page_size = page_size, .pool_size = pool_size, .file = file};
     struct store_format_options options = {.page_size = page_size};
-    assert_int_equal(os_memory_file_create(&fixture->file), 0);
     assert_int_equal(store_format(fixture->file, &options), 0);
     fixture_open_below(fixture);
     struct txn *txn = fixture_begin(fixture, 1);
     assert_int_equal(btree_format(txn), 0);
     txn_commit(txn);
     assert_int_equal(btree_open(fixture->engine, &fixture->tree), 0);
+}
+
+static inline void fixture_create(struct tree_fixture *fixture, uint32_t page_size, size_t pool_size)
+{
+    struct os_file *file;
+    assert_int_equal(os_memory_file_create(&file), 0);
+    fixture_create_on(fixture, file, page_size, pool_size);
 }
 
 static inline void fixture_destroy(struct tree_fixture *fixture)
