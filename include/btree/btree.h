@@ -4,8 +4,10 @@
  * happen on the way down, so no change climbs back up. Any number of readers and one writer at a time.
  *
  * Functions that take a txn are the writer's (txn_lock held). Functions that read take the tree, and a txn or NULL:
- * with a txn they run inside it; with NULL they open a read scope of their own. Results through ret_x are untouched on
- * failure. Every function that touches pages may return -EUCLEAN (damage; message sent) or -EIO. */
+ * with a txn they run inside it; with NULL they open a read scope of their own, so a thread that holds the writer lock
+ * passes its txn. Results through ret_x are untouched on failure. Every function that touches pages may return -EUCLEAN
+ * (damage; message sent) or -EIO; a transaction that has met one of these is to be aborted (the tree is whole either
+ * way, but the change may be there in part). Other errors leave the tree and the transaction as they were. */
 #ifndef BEEFTREE_BTREE_BTREE_H
 #define BEEFTREE_BTREE_BTREE_H
 
@@ -31,7 +33,7 @@ int btree_check_page(void *context, uint64_t page, const void *bytes, uint32_t p
 /* Formats the root as an empty leaf in a new store (the transaction's first page must get number STORE_ROOT_PAGE). */
 int btree_format(struct txn *txn);
 
-/* Reads the root. Borrows the engine. */
+/* Reads the root, and keeps it pinned until btree_close. Borrows the engine. One open tree to an engine. */
 int btree_open(struct txn_engine *engine, struct btree **ret_tree);
 void btree_close(struct btree *tree);
 
@@ -39,7 +41,7 @@ void btree_close(struct btree *tree);
 size_t btree_row_size_max(uint32_t page_size);
 
 /* Worst case of pages that one insert, put or delete changes or makes, with margin for the tree growing one level
- * meanwhile: for txn_need. */
+ * meanwhile: for txn_need. Any thread, without locks. */
 uint32_t btree_pages_per_change(const struct btree *tree);
 
 /* The value, copied out. -ENOENT; -ERANGE if it is longer than buffer_size (ret_size is then set to its size). */
@@ -53,7 +55,8 @@ int btree_put(struct btree *tree, struct txn *txn, struct btree_slice key, struc
 /* -ENOENT. */
 int btree_delete(struct btree *tree, struct txn *txn, struct btree_slice key);
 /* Deletes at most row_count_max rows with from <= key < to, lowest first; *ret_done says how many. Fewer than the
- * maximum: none are left. Worst-case pages: row_count_max * btree_pages_per_change, in practice far fewer. */
+ * maximum: none are left. Neighbours in a leaf go in one edit. Worst-case pages: row_count_max *
+ * btree_pages_per_change, in practice far fewer. */
 int btree_delete_range(struct btree *tree, struct txn *txn, struct btree_slice from, struct btree_slice to,
                        uint32_t row_count_max, uint32_t *ret_done);
 

@@ -92,7 +92,7 @@ static int stand_at_or_behind(struct btree_cursor *cursor, struct txn *txn, stru
 static int seek_forwards(struct btree_cursor *cursor, struct txn *txn, struct btree_slice key, bool skip_equal)
 {
     struct pool_frame *leaf;
-    int error = tree_descend(cursor->tree, txn, key, false, &leaf);
+    int error = tree_find_leaf(cursor->tree, txn, key, &leaf);
     if (error) {
         return error;
     }

@@ -6,8 +6,7 @@ int btree_get(struct btree *tree, struct txn *txn, struct btree_slice key, void 
 {
     struct pool_frame *leaf;
     tree_read_begin(tree, txn);
-    int error =
-        txn && key.size > 0 ? tree_find_leaf(tree, txn, key, &leaf) : tree_descend(tree, txn, key, false, &leaf);
+    int error = tree_find_leaf(tree, txn, key, &leaf);
     if (!error) {
         const uint8_t *node = pool_frame_bytes(leaf);
         bool found;

@@ -25,6 +25,17 @@ struct btree_hint {
     uint32_t run;          /* inserts in a row that each came right behind the one before */
 };
 
+/* Where somebody, reader or writer, last found keys of a group (alike in their first 8 bytes), and which part of the
+ * group that leaf covers, by the 8 bytes that follow: low to high, roughly. The fields are written one after the other
+ * without a lock. A mixture does no harm: page and change are only believed together with the fence keys in the page,
+ * and a change number belongs to one state of one page. */
+#define BTREE_PLACE_COUNT 256U
+
+struct btree_place {
+    _Atomic uint64_t group, low, high;
+    _Atomic uint64_t page, change; /* page 0: none */
+};
+
 struct btree_counters {
     _Atomic uint64_t splits, merges, borrows, root_grows, root_shrinks, descents, cursor_hops;
 };
@@ -48,6 +59,7 @@ struct btree {
     struct pool_frame *root; /* pinned while the tree is open */
     _Atomic uint32_t height;
     struct btree_counters counters;
+    struct btree_place places[BTREE_PLACE_COUNT];
     /* The writer's, under the writer lock. */
     struct btree_hint hints[BTREE_HINT_COUNT];
     uint8_t *images[3]; /* a page each: new left, right and root; also whole rows on their way into the heap */
@@ -94,10 +106,11 @@ bool tree_revisit(struct btree *tree, struct txn *txn, uint64_t page, uint64_t c
 int tree_pin_child(struct btree *tree, struct txn *txn, struct pool_frame *parent, uint32_t index,
                    struct pool_frame **ret_child);
 
-/* --- hint.c: the writer's ----------------------------------------------------------------------------------------- */
+/* --- hint.c ------------------------------------------------------------------------------------------------------- */
 
-/* Like tree_descend for the writer, but by the hint if that serves. */
+/* Like tree_descend to the leaf that covers a key, but without a descent if the memory of the last ones serves. */
 int tree_find_leaf(struct btree *tree, struct txn *txn, struct btree_slice key, struct pool_frame **ret_leaf);
+/* The rest is the writer's. */
 /* The writer has changed leaf near this key. */
 void hint_visited(struct btree *tree, struct btree_slice key, struct pool_frame *leaf);
 void hint_inserted(struct btree *tree, struct btree_slice key, struct pool_frame *leaf, uint32_t slot, bool is_run);
