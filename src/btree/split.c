@@ -223,7 +223,7 @@ int path_begin(struct tree_path *path, struct btree *tree, struct txn *txn, stru
     }
     struct split split;
     plan_inner_split(tree, &split, node, key, is_insert && node_child_index(node, key, false) == node_count(node));
-    struct pool_frame *parts[2];
+    struct pool_frame *parts[2] = {NULL, NULL};
     int error = split_root(tree, txn, &split, parts);
     if (!error) {
         txn_page_unpin(txn, parts[0]);
