@@ -9,7 +9,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#define HEADER_SIZE 131072U /* bytes: what comes before the first zone's pages (docs/format.md, section 1) */
 
 struct mkfs {
     struct fs_format_options format;
@@ -73,20 +76,25 @@ static int open_target(const struct mkfs *mkfs, struct os_file **ret_file, bool 
     return result;
 }
 
+/* A device keeps its size: what counts as empty there is a header of zeros. */
+static int clear_header(struct os_file *file, uint64_t size)
+{
+    static const uint8_t zeros[HEADER_SIZE];
+
+    return os_file_write(file, zeros, size < sizeof zeros ? (size_t)size : sizeof zeros, 0);
+}
+
 static int make_empty(const struct mkfs *mkfs, struct os_file *file)
 {
+    struct stat status;
     uint64_t size = 0;
-    int result = os_file_get_size(file, &size);
+    int result = stat(mkfs->path, &status) < 0 ? -errno : os_file_get_size(file, &size);
+    bool is_device = result == 0 && S_ISBLK(status.st_mode);
 
-    if (result == 0 && size > 0 && !mkfs->force) {
-        base_message(BASE_MESSAGE_ERROR, "%s: is not empty (--force destroys what is in it)", mkfs->path);
-        return -EEXIST;
-    }
-    if (result == 0 && size > 0) {
-        result = os_file_truncate(file, 0);
-    }
-    if (result < 0) {
-        cli_explain(mkfs->path, result, NULL);
+    if (result == 0 && mkfs->force && size > 0) {
+        result = is_device ? clear_header(file, size) : os_file_truncate(file, 0);
+    } else if (result == 0 && !is_device && size > 0) {
+        result = -EEXIST;
     }
     return result;
 }
@@ -104,9 +112,10 @@ static int make_filesystem(const struct mkfs *mkfs)
     result = make_empty(mkfs, file);
     if (result == 0) {
         result = fs_format(file, &mkfs->format, &reason);
-        if (result < 0) {
-            cli_explain(mkfs->path, result, reason.text);
-        }
+    }
+    if (result < 0) {
+        cli_explain(mkfs->path, result,
+                    result == -EEXIST ? "is not empty (--force destroys what is in it)" : reason.text);
     }
     if (result < 0 && is_new) {
         (void)unlink(mkfs->path);
