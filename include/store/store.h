@@ -46,7 +46,8 @@ struct store_format_options {
     char label[STORE_LABEL_SIZE];
 };
 
-/* Makes an empty store in an empty file and syncs it: two superblocks, no pages. -EINVAL for a bad page size. */
+/* Makes an empty store in an empty file and syncs it: two superblocks, no pages. -EINVAL for a bad page size or a label
+ * without end, -EEXIST when the file's first 128 KiB hold anything but zeros. */
 int store_format(struct os_file *file, const struct store_format_options *options);
 
 struct store_open_options {
@@ -54,7 +55,9 @@ struct store_open_options {
     size_t node_cache_size; /* bytes for cached map and bitmap nodes; at least 64 KiB is used */
 };
 
-/* Reads and checks superblocks, the whole map and the whole bitmap. The store borrows the file until store_close.
+/* Reads and checks superblocks, the whole map and the whole bitmap. The store borrows the file until store_close. A
+ * writable open first syncs the file (what a process that died had written becomes durable), and makes both superblocks
+ * alike where a crash left them different; a read-only one writes nothing.
  *   -EMEDIUMTYPE      not a beeftree database        -EPROTONOSUPPORT  of a newer format (or with unknown features)
  *   -EUCLEAN          damaged or cut short           other             the host's error
  * each with a one-line reason (without the file's name). */
@@ -78,7 +81,8 @@ void store_fail(struct store *store, const char *why);
 /* --- Pages ----------------------------------------------------------------------------------------------------------
  */
 
-/* The next free page number, lowest first; it stays taken until released. Caller: the writer. */
+/* The next free page number, lowest first; it stays taken until released. Caller: the writer, within pages that it has
+ * reserved (store_reserve gets the memory ready, so this can't fail). */
 uint64_t store_page_number_allocate(struct store *store);
 
 /* Undoes store_page_number_allocate for a page that was never written. Caller: the writer. */
@@ -89,12 +93,15 @@ int store_page_read(struct store *store, uint64_t page, void *buffer);
 
 /* Writes a page's bytes to free blocks (reserved before with store_reserve: this uses up one reserved page) and enters
  * them in the overlay of its epoch: frozen says which. Into the live overlay as well only if there is no later version:
- * a frozen write never hides a live one (lookups ask the live overlay first). Any thread; the caller sees to it that
- * versions of one page are written in order. */
+ * a frozen write never hides a live one (lookups ask the live overlay first). A write that is not frozen belongs to the
+ * epoch that is live when the call begins, also when a freeze comes before it ends; the caller waits for it before
+ * store_checkpoint. Any thread; the caller sees to it that versions of one page are written in order. Any failure is
+ * final. */
 int store_page_write(struct store *store, uint64_t page, const void *bytes, bool frozen);
 
 /* The page goes: its number becomes free, its blocks follow the epoch rule. Called at commit, by the writer, after the
- * pool has let go of it. Can't fail. */
+ * pool has let go of it. Can't fail; a page that is not in use (a damaged tree may name one twice) is left alone, with
+ * a message. */
 void store_page_free(struct store *store, uint64_t page);
 
 /* --- Reservation -----------------------------------------------------------------------------------------------------
@@ -107,7 +114,8 @@ struct store_need {
 };
 
 /* Promises that many blocks beyond all earlier promises, growing the file in steps if need be (host space is allocated,
- * never assumed). -ENOSPC when it can't; -EROFS after a failure or when read-only. Takes no lock that a checkpoint
+ * never assumed). -ENOSPC when it can't (a checkpoint may help: deferred frees don't count); -EROFS after a failure or
+ * when read-only; the host's error when growing fails for another reason (not final). Takes no lock that a checkpoint
  * needs while it waits for the host. */
 int store_reserve(struct store *store, const struct store_need *need);
 void store_unreserve(struct store *store, uint64_t pages, uint64_t content_blocks);
@@ -132,7 +140,8 @@ void store_content_cancel(struct store *store, struct store_run run);
 void store_content_publish(struct store *store, struct store_run run);
 
 /* At commit, by the writer: the run belongs to nothing any more. Can't fail. The caller has checked it with
- * store_content_is_valid. */
+ * store_content_is_valid; blocks that are not contents all the same (two damaged rows freed in one operation) are left
+ * alone, with a message. */
 void store_content_free(struct store *store, struct store_run run);
 
 /* Whether a run read from a row lies inside the file and is marked as contents: what is freed or read must be. */
@@ -148,28 +157,32 @@ uint64_t store_content_checksum(const void *block_bytes);
 /* --- Checkpoint ------------------------------------------------------------------------------------------------------
  */
 
-/* Ends the epoch: live overlay, bitmap changes and deferred frees become frozen. Caller holds the writer lock, and no
- * other checkpoint is in flight. */
+/* Ends the epoch: live overlay, bitmap changes and deferred frees become frozen. Caller holds the writer lock, no other
+ * checkpoint is in flight, and no page of the ending epoch is written as a live one from here on (pool_freeze comes
+ * first). Takes moments. Does nothing on a store that has failed or is read-only. */
 void store_freeze(struct store *store);
 
 /* After every frozen page has been written: updates map and bitmap, syncs, writes one superblock, syncs, writes the
- * other, syncs, and makes what the epoch freed reusable. Readers go on throughout. */
+ * other, syncs, and makes what the epoch freed reusable. Readers and writers go on throughout. Costs nothing when the
+ * epoch changed nothing. A failure is final: the state on the disk is then the last checkpoint's or this one's. */
 int store_checkpoint(struct store *store);
 
 /* Whether anything changed since the last freeze. */
 bool store_is_dirty(struct store *store);
 
-/* After the last checkpoint of a clean unmount: records the end of the last used block and cuts the file there. */
+/* After the last checkpoint of a clean unmount: records the end of the last used block and cuts the file there, but for
+ * what an operation that frees space needs (so that a full disk can be emptied after the next mount, too). Does nothing
+ * when nothing is gained. -EBUSY between store_freeze and store_checkpoint. Nobody else uses the store meanwhile. */
 int store_shrink(struct store *store);
 
 /* --- Looking inside --------------------------------------------------------------------------------------------------
  */
 
 struct store_statistics {
-    uint64_t file_blocks; /* the file's size */
-    uint64_t used_blocks; /* by anything, deferred frees included */
-    uint64_t
-        available_blocks; /* what new data could still take, host growth included, reserves subtracted (for statfs) */
+    uint64_t file_blocks;      /* the file's size */
+    uint64_t used_blocks;      /* by anything, deferred frees included */
+    uint64_t available_blocks; /* what contents could still take, host growth and deferred frees included, reserves
+                                  subtracted (for statfs) */
     uint64_t reserved_pages, reserved_content_blocks;
     uint64_t pages;          /* live page numbers */
     uint64_t content_blocks; /* live content blocks */
@@ -183,15 +196,14 @@ struct store_statistics {
 
 void store_get_statistics(struct store *store, struct store_statistics *ret_statistics);
 
-/* Every page number in use, ascending, for checks: *page is the last one seen (0 to start) and becomes the next.
- * -ENOENT at the end. */
+/* Every page number in use, ascending, for checks: *page is the last one seen (0 to start) and becomes the next; one
+ * allocated and not yet written counts. -ENOENT at the end. */
 int store_page_next(struct store *store, uint64_t *page);
 
-/* For checks: the next run of content blocks that the bitmap marks at or after *block; -ENOENT at the end. */
+/* For checks: the next run of live content blocks at or after a block; -ENOENT at the end. */
 int store_content_next(struct store *store, uint64_t from_block, struct store_run *ret_run);
 
-/* Result of checking a file's own structures without opening it for use: superblocks, map, bitmap, overlaps, page
- * checksums. */
+/* Result of checking the last checkpoint: superblocks, map, bitmap, overlaps, counts, page checksums. */
 struct store_check_report {
     void (*problem)(void *context, const char *text); /* one line each */
     void *context;
@@ -199,8 +211,9 @@ struct store_check_report {
     uint64_t pages_checked, nodes_checked;
 };
 
-/* Reads every page of an open (read-only) store and checks checksum, and that no block is used twice. 0 also when
- * problems were reported. */
+/* Reads every node and page of an open store anew and checks checksums, that no block is used twice, and that the
+ * allocator in memory agrees. Nobody changes the store meanwhile; what is in no checkpoint yet is not looked at. 0 also
+ * when problems were reported. Superblock slots of different generations are no problem: a crash leaves them so. */
 int store_check(struct store *store, struct store_check_report *report);
 
 #endif

@@ -358,7 +358,7 @@ int store_shrink(struct store *store)
 {
     struct space *space = &store->space;
     struct superblock superblock = store->superblock;
-    uint64_t file_size;
+    uint64_t file_size = 0;
     int result = store_may_write(store);
 
     if (result == 0) {

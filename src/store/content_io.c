@@ -21,7 +21,7 @@ int content_changes_add(struct content_changes *changes, struct store_run run, b
         last->count += run.count;
         return 0;
     }
-    if (changes->count == changes->capacity) {
+    if (!changes->items || changes->count == changes->capacity) {
         size_t capacity = changes->capacity ? changes->capacity * 2 : 64;
         struct content_change *items = realloc(changes->items, capacity * sizeof *items);
         if (!items) {

@@ -186,8 +186,9 @@ static int store_load(struct store *store, const struct superblock *superblock, 
         return result;
     }
     if (size / STORE_BLOCK_SIZE < superblock->block_count) {
+        unsigned long long expected_size = superblock->block_count * STORE_BLOCK_SIZE;
         base_reason_set(ret_reason, "cut short: the file has %llu bytes and should have %llu", (unsigned long long)size,
-                        (unsigned long long)(superblock->block_count * STORE_BLOCK_SIZE));
+                        expected_size);
         return -EUCLEAN;
     }
     result = load_log(&load, &superblock->log, ret_reason);

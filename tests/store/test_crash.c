@@ -19,7 +19,7 @@
 #include "support/store_model.h"
 #include "support/test_seed.h"
 
-enum { ROUNDS = 30, CALLS_MAX = 120, NODE_CACHE_SIZE = 65536 };
+enum { ROUNDS = 20, CALLS_MAX = 120, NODE_CACHE_SIZE = 65536 };
 
 static int open_store(struct os_file *file, struct store **ret_store)
 {
@@ -176,7 +176,7 @@ static void assert_images_open(struct cut_bench *bench, int image_count)
 static void test_every_call(void **state)
 {
     (void)state;
-    const int images = test_is_long() ? 200 : 16;
+    const int images = test_is_long() ? 200 : 10;
     const uint64_t seed = test_seed("store_crash_every_call", 1);
     bool is_cut = true;
     uint64_t n;
@@ -226,7 +226,7 @@ static void test_death_then_cut(void **state)
 {
     (void)state;
     const uint64_t seed = test_seed("store_crash_death", 1);
-    const int images = test_is_long() ? 200 : 24;
+    const int images = test_is_long() ? 200 : 16;
     uint64_t sync_count = 0;
     int deaths = 0;
     bool is_cut = true;
