@@ -12,7 +12,10 @@
  *
  * The writer: at most one thread changes pages at a time (the txn layer's writer lock). It may read pages that it has
  * pinned without a latch, since nobody else changes them; it takes the exclusive latch around changes because of
- * readers. */
+ * readers.
+ *
+ * A miss waits while no frame can be evicted. So that this always ends: all threads together never pin half of the
+ * frames at once, what they have reserved and dirtied aside. */
 #ifndef BEEFTREE_POOL_POOL_H
 #define BEEFTREE_POOL_POOL_H
 
@@ -120,7 +123,7 @@ uint64_t pool_charged_count(const struct pool *pool);
 void pool_freeze(struct pool *pool);
 
 /* Writes every frozen frame and copy (store_page_write with frozen = true), in ascending page order where that is
- * cheap. Holds no latch during I/O. */
+ * cheap. Holds no latch during I/O. One caller at a time. After a failure what was not written stays frozen. */
 int pool_write_frozen(struct pool *pool);
 
 struct pool_statistics {

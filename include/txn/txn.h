@@ -12,7 +12,10 @@
  * only place where a log record will be made (redo; docs/design.md "Log"): tree code knows nothing of either.
  *
  * Rollback: an abort takes the tree gate exclusively (readers are out), puts the old bytes back in reverse order, and
- * can't fail: every frame that a transaction has changed stays pinned until its end. */
+ * can't fail: every frame that a transaction has changed stays pinned until its end.
+ *
+ * A thread has at most one transaction at a time, and waits for nothing that another transaction holds between
+ * txn_begin and its end (locks of inodes come before txn_begin): admission may wait for transactions to end. */
 #ifndef BEEFTREE_TXN_TXN_H
 #define BEEFTREE_TXN_TXN_H
 
@@ -37,8 +40,9 @@ void txn_engine_close(struct txn_engine *engine);
 struct store *txn_engine_store(struct txn_engine *engine);
 struct pool *txn_engine_pool(struct txn_engine *engine);
 
-/* Durable: everything committed before the call is on the disk when it returns 0. Until the log exists this is a
- * checkpoint; callers that come while one is in flight share the next. */
+/* Durable: everything committed before the call is on the disk when it returns 0; at once, without I/O, when nothing
+ * was committed since the last durable freeze. Until the log exists this is a checkpoint; callers that come while one
+ * is in flight share the next. -EIO to all whose changes a failed checkpoint lost, -EROFS to who comes later. */
 int txn_engine_sync(struct txn_engine *engine);
 
 /* --- One operation ------------------------------------------------------------------------------------------------ */
@@ -50,14 +54,16 @@ struct txn_need {
     bool frees_space;        /* may use the emergency reserve */
 };
 
-/* Admission. -ENOSPC only after a forced checkpoint did not help; -EROFS after a failure or on a read-only store;
- * -E2BIG when the need can never be met by this pool. */
+/* Admission, first come first served once anybody has to wait. -ENOSPC only after a forced checkpoint and the end of
+ * all transactions under way did not help; -EROFS after a failure or on a read-only store; -E2BIG when the need can
+ * never be met by this pool (more pages than pool_reserve_max); -ENOMEM. */
 int txn_begin(struct txn_engine *engine, const struct txn_need *need, struct txn **ret_txn);
 
 /* The engine that the transaction was begun on. */
 struct txn_engine *txn_get_engine(const struct txn *txn);
 
-/* Takes the writer lock. From here to the end: no disk waits except page reads. */
+/* Takes the writer lock. A transaction that changes more pages than it said ends the program (BASE_ASSERT): its worst
+ * case is wrong. From here to the end: no disk waits except page reads. */
 void txn_lock(struct txn *txn);
 
 /* Ends the transaction: publishes and frees runs, frees pages, gives back what was reserved and not used, unlocks.
@@ -76,7 +82,8 @@ void txn_page_unpin(struct txn *txn, struct pool_frame *frame);
 /* A new page of zeros with a fresh number, pinned; it is the caller's to unpin. */
 int txn_page_new(struct txn *txn, struct pool_frame **ret_frame);
 
-/* The page is no longer part of the tree: freed at commit. No edits of it afterwards. Its pin stays the caller's. */
+/* The page is no longer part of the tree: freed at commit. No edits of it afterwards, and none is open now. It gets a
+ * new change number. Its pin stays the caller's. A page freed without an edit does not count in txn_need. */
 void txn_page_free(struct txn *txn, struct pool_frame *frame);
 
 /* Brackets edits of one page: takes the exclusive latch, marks the frame dirty. Several pages may be open at once,
@@ -86,7 +93,7 @@ void txn_edit_end(struct txn *txn, struct pool_frame *frame);
 
 /* Overwrites size bytes at offset. */
 void txn_edit_put(struct txn *txn, struct pool_frame *frame, uint32_t offset, const void *bytes, uint32_t size);
-/* memmove within the page. */
+/* memmove within the page. Undo costs the distance, not the size, where the ranges overlap. */
 void txn_edit_move(struct txn *txn, struct pool_frame *frame, uint32_t to, uint32_t from, uint32_t size);
 /* Replaces the whole page by an image of page size (rebuilding a node). Stored as the parts that differ where that is
  * shorter. */

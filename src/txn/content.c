@@ -26,6 +26,7 @@ static int runs_make_room(struct txn_runs *runs)
     if (runs->count < runs->capacity) {
         return 0;
     }
+    BASE_ASSERT(runs->capacity >= TXN_RUNS_FEW);
     struct store_run *items = malloc(2 * runs->capacity * sizeof *items);
     if (!items) {
         return -ENOMEM;

@@ -41,7 +41,7 @@ void txn_edit_put(struct txn *txn, struct pool_frame *frame, uint32_t offset, co
         return;
     }
     txn_undo_note_put(txn->engine, frame, offset, size);
-    memcpy(pool_frame_bytes(frame) + offset, bytes, size);
+    memmove(pool_frame_bytes(frame) + offset, bytes, size); /* the bytes may come from the page itself */
     txn->edit_bytes += size;
 }
 

@@ -7,11 +7,13 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { PAGE_SIZE = 4096 };
+enum { PAGE_SIZE_MAX = STORE_PAGE_SIZE_MAX };
+
+static uint32_t page_size = 4096;
 
 static void set_up(struct txn_fixture *fixture)
 {
-    *fixture = (struct txn_fixture){.page_size = PAGE_SIZE};
+    *fixture = (struct txn_fixture){.page_size = page_size};
     txn_fixture_init(fixture);
 }
 
@@ -20,7 +22,7 @@ static void read_page(struct txn_fixture *fixture, uint64_t page, uint8_t *ret_b
     struct pool_frame *frame = NULL;
 
     assert_int_equal(pool_pin(fixture->pool, page, POOL_SHARED, &frame), 0);
-    memcpy(ret_bytes, pool_frame_bytes(frame), PAGE_SIZE);
+    memcpy(ret_bytes, pool_frame_bytes(frame), page_size);
     pool_unpin(fixture->pool, frame, POOL_SHARED);
 }
 
@@ -50,10 +52,10 @@ static void commit_keeps_and_abort_undoes(void **state)
 /* One random edit of an open page, on a model of it too. */
 static void edit_randomly(struct txn *txn, struct pool_frame *frame, uint8_t *model, struct base_random *random)
 {
-    uint32_t size = (uint32_t)base_random_below(random, base_random_below(random, 4) == 0 ? PAGE_SIZE : 40);
-    uint32_t to = (uint32_t)base_random_below(random, PAGE_SIZE - size + 1);
-    uint32_t from = (uint32_t)base_random_below(random, PAGE_SIZE - size + 1);
-    uint8_t bytes[PAGE_SIZE];
+    uint32_t size = (uint32_t)base_random_below(random, base_random_below(random, 4) == 0 ? page_size : 40);
+    uint32_t to = (uint32_t)base_random_below(random, page_size - size + 1);
+    uint32_t from = (uint32_t)base_random_below(random, page_size - size + 1);
+    uint8_t bytes[PAGE_SIZE_MAX];
 
     switch (base_random_below(random, 4)) {
     case 0:
@@ -64,12 +66,12 @@ static void edit_randomly(struct txn *txn, struct pool_frame *frame, uint8_t *mo
         memmove(model + to, model + from, size);
         break;
     case 1:
-        memcpy(bytes, model, PAGE_SIZE);
+        memcpy(bytes, model, page_size);
         for (unsigned i = 0; i < base_random_below(random, 5); i++) {
-            bytes[base_random_below(random, PAGE_SIZE)] = (uint8_t)base_random_next(random);
+            bytes[base_random_below(random, page_size)] = (uint8_t)base_random_next(random);
         }
         txn_edit_image(txn, frame, bytes);
-        memcpy(model, bytes, PAGE_SIZE);
+        memcpy(model, bytes, page_size);
         break;
     default:
         for (uint32_t i = 0; i < size; i++) {
@@ -81,22 +83,22 @@ static void edit_randomly(struct txn *txn, struct pool_frame *frame, uint8_t *mo
     }
 }
 
-static void random_edits_end_in_the_model_or_the_start(void **state)
+static void edit_randomly_and_check(uint32_t size, unsigned rounds)
 {
     enum { PAGES = 3 };
     struct txn_fixture fixture;
     struct base_random random;
-    uint8_t committed[PAGES][PAGE_SIZE], model[PAGES][PAGE_SIZE], seen[PAGE_SIZE];
+    static uint8_t committed[PAGES][PAGE_SIZE_MAX], model[PAGES][PAGE_SIZE_MAX], seen[PAGE_SIZE_MAX];
     uint64_t pages[PAGES];
 
-    (void)state;
+    page_size = size;
     base_random_seed(&random, test_seed("txn edits", 20));
     set_up(&fixture);
     for (unsigned i = 0; i < PAGES; i++) {
         pages[i] = txn_fixture_make_page(&fixture, (uint8_t)i);
         read_page(&fixture, pages[i], committed[i]);
     }
-    for (unsigned round = 0; round < 2000; round++) {
+    for (unsigned round = 0; round < rounds; round++) {
         struct txn *txn = txn_fixture_begin(&fixture, PAGES, 0);
         memcpy(model, committed, sizeof model);
         for (uint64_t edits = base_random_below(&random, 30); edits > 0; edits--) {
@@ -116,17 +118,25 @@ static void random_edits_end_in_the_model_or_the_start(void **state)
         }
         for (unsigned i = 0; i < PAGES; i++) {
             read_page(&fixture, pages[i], seen);
-            assert_memory_equal(seen, committed[i], PAGE_SIZE);
+            assert_memory_equal(seen, committed[i], page_size);
         }
     }
     txn_fixture_deinit(&fixture);
+}
+
+static void random_edits_end_in_the_model_or_the_start(void **state)
+{
+    (void)state;
+    edit_randomly_and_check(65536, 200);
+    edit_randomly_and_check(16384, 500);
+    edit_randomly_and_check(4096, 2000);
 }
 
 /* Undo of one page is bounded, however often it is overwritten. */
 static void endless_edits_of_one_page_are_undone(void **state)
 {
     struct txn_fixture fixture;
-    uint8_t bytes[PAGE_SIZE];
+    uint8_t bytes[PAGE_SIZE_MAX];
 
     (void)state;
     set_up(&fixture);
@@ -134,10 +144,10 @@ static void endless_edits_of_one_page_are_undone(void **state)
     struct txn *txn = txn_fixture_begin(&fixture, 1, 0);
     for (unsigned i = 0; i < 20000; i++) {
         memset(bytes, (int)i, sizeof bytes);
-        txn_fixture_put(txn, page, i % 100, bytes, PAGE_SIZE - 100);
+        txn_fixture_put(txn, page, i % 100, bytes, page_size - 100);
     }
     txn_abort(txn);
-    for (uint32_t offset = 0; offset < PAGE_SIZE; offset += 61) {
+    for (uint32_t offset = 0; offset < page_size; offset += 61) {
         assert_int_equal(txn_fixture_byte(&fixture, page, offset), 'a');
     }
     txn_fixture_deinit(&fixture);
