@@ -44,6 +44,7 @@ static void zone_add_capacity(struct space *space, uint64_t zone, uint64_t sign)
     struct space_capacity *capacity = &space->capacity;
     uint64_t free_count = zone_free(space, zone);
 
+    BASE_ASSERT(space->page_blocks > 0);
     if (!zone_is_counted(space, zone)) {
         return;
     }
@@ -102,7 +103,6 @@ static uint64_t zone_lowest_available(struct space *space, enum zone_kind kind)
 
 int space_init(struct space *space, uint32_t page_blocks, uint64_t block_count)
 {
-    BASE_ASSERT(page_blocks > 0);
     *space = (struct space){.page_blocks = page_blocks, .epoch = 1, .used_blocks = STORE_HEADER_BLOCKS};
     page_numbers_init(&space->numbers);
     base_mutex_init(&space->mutex, BASE_RANK_STORE_SPACE);
@@ -325,7 +325,7 @@ void zone_free_blocks(struct space *space, uint64_t zone, uint32_t first, uint32
 {
     struct zone *z = &space->zones[zone];
 
-    BASE_ASSERT(z->used && count > 0 && z->used_count >= count && bits_all(z->used, first, count));
+    BASE_ASSERT(z->used && z->used_count >= count && bits_all(z->used, first, count));
     zone_uncount(space, zone);
     bits_clear(z->used, first, count);
     z->used_count = (uint16_t)(z->used_count - count);

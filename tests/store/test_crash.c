@@ -241,6 +241,7 @@ static void test_death_then_cut(void **state)
             result = store_model_checkpoint(bench.model);
         }
         is_cut = fault_file_is_cut(bench.fault);
+        assert_true(is_cut == (result < 0));
         if (is_cut && fault_file_count(bench.fault, FAULT_SYNC) > sync_count) {
             sync_count++;
             deaths++;

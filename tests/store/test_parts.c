@@ -183,7 +183,8 @@ static void test_superblock(void **state)
     uint8_t block[4096];
     uint8_t expected[4096] = {0};
 
-    memcpy(expected, "beeftreefs db 1\n", 16);
+    static const uint8_t magic[16] = {'b', 'e', 'e', 'f', 't', 'r', 'e', 'e', 'f', 's', ' ', 'd', 'b', ' ', '1', '\n'};
+    memcpy(expected, magic, sizeof magic);
     base_put_le32(expected + 16, 1);
     base_put_le32(expected + 20, 16384);
     memcpy(expected + 40, superblock.identifier, 16);
