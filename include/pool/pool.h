@@ -62,8 +62,8 @@ int pool_pin(struct pool *pool, uint64_t page, enum pool_mode mode, struct pool_
 int pool_pin_new(struct pool *pool, uint64_t page, struct pool_frame **ret_frame);
 
 /* Pins and latches a page only if it is in a frame, else false; never reads. For a page number that may have been freed
- * since the caller learned it: what it finds is whatever has that number now, so compare the change number (a page that
- * was evicted or freed meanwhile has a new one). */
+ * since the caller learned it: what it finds is whatever has that number now, so look at what it is, or compare the
+ * change number (a page that was evicted or freed meanwhile has a new one). */
 bool pool_pin_resident(struct pool *pool, uint64_t page, enum pool_mode mode, struct pool_frame **ret_frame);
 
 /* One more pin on a frame that the caller has pinned. */

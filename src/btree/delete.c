@@ -16,9 +16,6 @@ int tree_remove_rows(struct btree *tree, struct txn *txn, struct btree_slice key
     txn_edit_begin(txn, leaf);
     edit_remove_rows(txn, leaf, cut.from, cut.to);
     txn_edit_end(txn, leaf);
-    if (key.size > 0) {
-        hint_visited(tree, key, leaf);
-    }
     tree_leave(tree, txn, leaf);
     return 0;
 }

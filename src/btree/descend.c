@@ -152,14 +152,19 @@ int tree_next_leaf(struct btree *tree, struct txn *txn, struct pool_frame *leaf,
     return error == -EAGAIN ? tree_descend(tree, txn, upper, false, ret_leaf) : error;
 }
 
-bool tree_revisit(struct btree *tree, struct txn *txn, uint64_t page, uint64_t change, struct pool_frame **ret_leaf)
+/* change: what the page's change number has to be; key: what it has to cover; NULL: no matter. */
+static bool revisit(struct btree *tree, struct txn *txn, uint64_t page, const uint64_t *change,
+                    const struct btree_slice *key, struct pool_frame **ret_leaf)
 {
     enum pool_mode mode = txn ? POOL_PIN_ONLY : POOL_SHARED;
     struct pool_frame *frame;
     if (!pool_pin_resident(tree->pool, page, mode, &frame)) {
         return false;
     }
-    if (pool_frame_change(frame) != change) {
+    const uint8_t *node = pool_frame_bytes(frame);
+    bool serves = (!change || pool_frame_change(frame) == *change) &&
+                  (!key || (node_type(node) == NODE_TYPE_LEAF && node_covers(node, *key)));
+    if (!serves) {
         pool_unpin(tree->pool, frame, mode);
         return false;
     }
@@ -168,6 +173,17 @@ bool tree_revisit(struct btree *tree, struct txn *txn, uint64_t page, uint64_t c
     }
     *ret_leaf = frame;
     return true;
+}
+
+bool tree_revisit(struct btree *tree, struct txn *txn, uint64_t page, uint64_t change, struct pool_frame **ret_leaf)
+{
+    return revisit(tree, txn, page, &change, NULL, ret_leaf);
+}
+
+bool tree_revisit_covering(struct btree *tree, struct txn *txn, uint64_t page, struct btree_slice key,
+                           struct pool_frame **ret_leaf)
+{
+    return page != 0 && revisit(tree, txn, page, NULL, &key, ret_leaf);
 }
 
 int tree_pin_child(struct btree *tree, struct txn *txn, struct pool_frame *parent, uint32_t index,

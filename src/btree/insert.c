@@ -40,7 +40,6 @@ static int put_row(struct btree *tree, struct txn *txn, struct btree_slice key, 
     if (found) {
         edit_replace_value(tree, txn, leaf, slot, value);
         txn_edit_end(txn, leaf);
-        hint_visited(tree, key, leaf);
     } else {
         edit_insert_row(tree, txn, leaf, slot, key, value);
         txn_edit_end(txn, leaf);

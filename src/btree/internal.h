@@ -18,22 +18,20 @@
 
 #define BTREE_HINT_COUNT 32U
 
-/* Where the writer last was, by the first byte of the key: with an unchanged change number it needs no descent. */
+/* Where the writer last inserted, by the first byte of the key: ascending runs. */
 struct btree_hint {
-    uint64_t page, change; /* page 0: none */
-    uint32_t slot;         /* of the last insert */
-    uint32_t run;          /* inserts in a row that each came right behind the one before */
+    uint64_t page; /* 0: none */
+    uint32_t slot; /* of the last insert */
+    uint32_t run;  /* inserts in a row that each came right behind the one before */
 };
 
-/* Where somebody, reader or writer, last found keys of a group (alike in their first 8 bytes), and which part of the
- * group that leaf covers, by the 8 bytes that follow: low to high, roughly. The fields are written one after the other
- * without a lock. A mixture does no harm: page and change are only believed together with the fence keys in the page,
- * and a change number belongs to one state of one page. */
+/* Where a descent last found keys of a group (alike in their first 8 bytes), and which part of the group that leaf
+ * covered, by the 8 bytes that follow: low to high, roughly. The fields are written one after the other without a lock;
+ * what they say is only a proposal (hint.c). */
 #define BTREE_PLACE_COUNT 256U
 
 struct btree_place {
-    _Atomic uint64_t group, low, high;
-    _Atomic uint64_t page, change; /* page 0: none */
+    _Atomic uint64_t group, low, high, page; /* page 0: none */
 };
 
 struct btree_counters {
@@ -101,6 +99,9 @@ int tree_next_leaf(struct btree *tree, struct txn *txn, struct pool_frame *leaf,
 void tree_leave(struct btree *tree, struct txn *txn, struct pool_frame *frame);
 /* A leaf seen before, if it is still in memory and unchanged since; pinned, and latched without a transaction. */
 bool tree_revisit(struct btree *tree, struct txn *txn, uint64_t page, uint64_t change, struct pool_frame **ret_leaf);
+/* The same for a leaf seen before that, changed or not, covers a key. */
+bool tree_revisit_covering(struct btree *tree, struct txn *txn, uint64_t page, struct btree_slice key,
+                           struct pool_frame **ret_leaf);
 
 /* For the writer: pins a child of parent and checks that it is what parent says. */
 int tree_pin_child(struct btree *tree, struct txn *txn, struct pool_frame *parent, uint32_t index,
@@ -110,9 +111,7 @@ int tree_pin_child(struct btree *tree, struct txn *txn, struct pool_frame *paren
 
 /* Like tree_descend to the leaf that covers a key, but without a descent if the memory of the last ones serves. */
 int tree_find_leaf(struct btree *tree, struct txn *txn, struct btree_slice key, struct pool_frame **ret_leaf);
-/* The rest is the writer's. */
-/* The writer has changed leaf near this key. */
-void hint_visited(struct btree *tree, struct btree_slice key, struct pool_frame *leaf);
+/* The writer has inserted a row. */
 void hint_inserted(struct btree *tree, struct btree_slice key, struct pool_frame *leaf, uint32_t slot, bool is_run);
 /* Whether an insert at slot of leaf goes on with an ascending run. */
 bool hint_is_run(const struct btree *tree, struct btree_slice key, struct pool_frame *leaf, uint32_t slot);
