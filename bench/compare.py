@@ -149,15 +149,15 @@ def print_table(rows, names):
     header += "".join("%13s" % (name + "/s") for name in names)
     header += "".join("%10s" % ("/" + name) for name in names[1:])
     servers = [name for name in names if name != "ext4"]
-    header += "".join("%14s" % ("req " + name[:9]) for name in servers)
-    header += "".join("%14s" % ("cpu us " + name[:7]) for name in servers)
+    header += "".join("%11s" % ("req " + name[:5]) for name in servers)
+    header += "".join("%10s" % ("cpu " + name[:5]) for name in servers)
     print(header)
     for row in rows:
         line = "%-28s" % row["label"]
         line += "".join("%13s" % show(row["rate"][name], "%.0f") for name in names)
         line += "".join("%10s" % show(row["ratio"][name], "%.2f") for name in names[1:])
-        line += "".join("%14s" % show(row["requests"][name], "%.2f") for name in servers)
-        line += "".join("%14s" % show(row["cpu_us"][name], "%.1f") for name in servers)
+        line += "".join("%11s" % show(row["requests"][name], "%.2f") for name in servers)
+        line += "".join("%10s" % show(row["cpu_us"][name], "%.1f") for name in servers)
         print(line)
 
 

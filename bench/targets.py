@@ -153,6 +153,9 @@ class Floor(Target):
             self.say("mount")
         self.expect("mounted")
         wait_for_mount(self.process, self.mountpoint)
+        device = os.stat(self.mountpoint).st_dev
+        with open("/sys/class/bdi/%d:%d/read_ahead_kb" % (os.major(device), os.minor(device)), "w") as setting:
+            setting.write("1024")  # as src/front/daemon.c does
 
     def unmount(self):
         run(["umount", self.mountpoint])
