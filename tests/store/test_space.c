@@ -400,6 +400,39 @@ static void test_zones_are_not_stolen(void **state)
     free(bench);
 }
 
+/* 16 TiB: tables stay small, what is far behind is found, sizes are 64 bits throughout. */
+static void test_large(void **state)
+{
+    (void)state;
+    const uint64_t block_count = UINT64_C(1) << 32;
+    const struct store_need need = {100, 5000, false};
+    struct os_file *file;
+    struct store_run run;
+    struct space space;
+    uint64_t page;
+
+    assert_int_equal(os_memory_file_create(&file), 0);
+    assert_int_equal(space_init(&space, 4, block_count), 0);
+    assert_int_equal(space_mark(&space, SPACE_CONTENT, 32, block_count / 1024), 0);
+    assert_int_equal(space_mark(&space, SPACE_CONTENT, block_count - 1000, 1000), 0);
+    assert_int_equal(space_mark(&space, SPACE_PAGE, block_count - 8192, 4), 0);
+    assert_int_equal(space_mark(&space, SPACE_NODE, block_count - 1001, 1), 0);
+    assert_int_equal(space_reserve(&space, file, &need), 0);
+    assert_int_equal(space_allocate_page(&space, &page), 0);
+    assert_true(page > block_count / 1024);
+    space.content_cursor = block_count - 1000;
+    assert_int_equal(space_allocate_content(&space, 20, block_count - 1024, &run), 0);
+    assert_int_equal(run.block, block_count - 1024);
+    assert_int_equal(run.count, 20);
+    base_mutex_lock(&space.mutex);
+    compare_capacity(space_get_capacity(&space, block_count), count_capacity(&space));
+    assert_true(space_is_content(&space, (struct store_run){block_count - 1000, 1000}));
+    assert_int_equal(space_shrunk_size(&space), block_count);
+    base_mutex_unlock(&space.mutex);
+    space_deinit(&space);
+    os_file_close(file);
+}
+
 static void allocate_pages(struct bench *bench, uint64_t count)
 {
     for (uint64_t i = 0; i < count; i++) {
@@ -490,6 +523,7 @@ int main(void)
         cmocka_unit_test(test_goal),
         cmocka_unit_test(test_mixed_zone),
         cmocka_unit_test(test_zones_are_not_stolen),
+        cmocka_unit_test(test_large),
         cmocka_unit_test(test_zones_of_two_sizes),
         cmocka_unit_test(test_promised_zone),
     };
