@@ -28,13 +28,15 @@
 
 #define TIMEOUT_S_DEFAULT 120U
 #define TIMEOUT_S_MAX     86400U
+#define REAPED_TIMEOUT_MS 100
 
 struct unmount {
     const char *path;  /* as given */
     char *mount_point; /* as the kernel has it */
     char *database;    /* NULL until the mount was found */
     struct os_file *file;
-    int daemon; /* pidfd, or -1 */
+    int daemon;      /* pidfd, or -1 */
+    bool has_failed; /* the filesystem says that it has turned read-only */
     uint64_t timeout_ms;
 };
 
@@ -89,7 +91,7 @@ static int find_mount(struct unmount *unmount)
 }
 
 /* What the daemon says of itself; 0 if it does not answer, or its number means another process to us (a container). */
-static pid_t ask_daemon(const struct unmount *unmount)
+static pid_t ask_daemon(struct unmount *unmount)
 {
     char *text = NULL;
     char path[64];
@@ -97,8 +99,13 @@ static pid_t ask_daemon(const struct unmount *unmount)
     cJSON *root = cli_ask_status(unmount->mount_point, &text) == 0 ? cJSON_Parse(text) : NULL;
     const cJSON *state = cJSON_GetObjectItemCaseSensitive(root, "state");
     const cJSON *number = cJSON_GetObjectItemCaseSensitive(state, "pid");
+    const cJSON *failure = cJSON_GetObjectItemCaseSensitive(state, "failure");
     pid_t pid = cJSON_IsNumber(number) ? (pid_t)number->valueint : 0;
 
+    if (cJSON_IsString(failure)) {
+        base_message(BASE_MESSAGE_ERROR, "%s: not everything could be saved: %s", unmount->path, failure->valuestring);
+        unmount->has_failed = true;
+    }
     cJSON_Delete(root);
     free(text);
     (void)snprintf(path, sizeof path, "/proc/%ld/comm", (long)pid);
@@ -181,9 +188,14 @@ struct pidfd_exit_info {
 static int report_exit_status(const struct unmount *unmount)
 {
     struct pidfd_exit_info info = {.mask = PIDFD_EXIT_INFO_MASK};
-    bool is_known = unmount->daemon >= 0 && ioctl(unmount->daemon, PIDFD_EXIT_INFO, &info) == 0 &&
-                    (info.mask & PIDFD_EXIT_INFO_MASK) != 0;
+    struct pollfd reaped = {.fd = unmount->daemon}; /* POLLHUP: its parent, init, has seen the status; so may we */
+    bool is_known = ioctl(unmount->daemon, PIDFD_EXIT_INFO, &info) == 0;
 
+    if (is_known) {
+        (void)poll(&reaped, 1, REAPED_TIMEOUT_MS);
+        info = (struct pidfd_exit_info){.mask = PIDFD_EXIT_INFO_MASK};
+        is_known = ioctl(unmount->daemon, PIDFD_EXIT_INFO, &info) == 0 && (info.mask & PIDFD_EXIT_INFO_MASK) != 0;
+    }
     if (!is_known || info.exit_code == 0) {
         return 0;
     }
@@ -250,6 +262,9 @@ static int unmount_and_wait(struct unmount *unmount)
     result = take_away(unmount);
     if (result == 0) {
         result = wait_for_daemon(unmount);
+    }
+    if (result == 0 && unmount->has_failed) {
+        result = -EIO;
     }
     return result < 0 ? result : synced;
 }
