@@ -27,7 +27,7 @@ void fs_fixture_init_with(struct fs_fixture *fixture, struct os_file *file, uint
 {
     struct fs_format_options format = {.page_size = page_size, .root_mode = 0755, .label = "fixture"};
     struct base_reason reason = {.text = ""};
-    *fixture = (struct fs_fixture){.options = *options};
+    *fixture = (struct fs_fixture){.options = *options, .host_size = UINT64_MAX};
     fixture->fault = fault_file_create(file);
     fixture->file = fault_file_seam(fixture->fault);
     int error = fs_format(fixture->file, &format, &reason);
@@ -61,7 +61,17 @@ void fs_fixture_crash(struct fs_fixture *fixture, struct base_random *random)
     os_file_close(fixture->file);
     fixture->fault = fault_file_create(image);
     fixture->file = fault_file_seam(fixture->fault);
+    fault_file_set_host_size(fixture->fault, fixture->host_size);
     open_fs(fixture);
+}
+
+void fs_fixture_set_host_size(struct fs_fixture *fixture, uint64_t host_size)
+{
+    uint64_t size;
+    assert_int_equal(os_file_get_size(fixture->file, &size), 0);
+    assert_true(size <= host_size); /* no host takes back what it gave */
+    fixture->host_size = host_size;
+    fault_file_set_host_size(fixture->fault, host_size);
 }
 
 static void print_problem(void *context, const char *text)

@@ -13,6 +13,7 @@ struct fs_fixture {
     struct os_file *file;
     struct fs *fs;
     struct fs_options options;
+    uint64_t host_size; /* what fs_fixture_set_host_size said, else UINT64_MAX */
 };
 
 /* What the kernel would say of an ordinary user. */
@@ -30,6 +31,8 @@ void fs_fixture_reopen(struct fs_fixture *fixture);
 /* The power goes; mounts what the disk has: the last synced image (random NULL) or that and a random part of what was
  * written since. */
 void fs_fixture_crash(struct fs_fixture *fixture, struct base_random *random);
+/* From now on, over crashes too, the host has room for so much. */
+void fs_fixture_set_host_size(struct fs_fixture *fixture, uint64_t host_size);
 /* fs_check over what is synced now finds no problem; calls fs_sync first. */
 void fs_fixture_check(struct fs_fixture *fixture);
 /* The same over a closed filesystem's file. */
