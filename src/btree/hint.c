@@ -29,10 +29,12 @@ static uint64_t key_word(struct btree_slice key, size_t from)
     return base_get_be64(bytes);
 }
 
-static struct btree_place *place_of(struct btree *tree, uint64_t group)
+static struct btree_place_set *set_of(struct btree *tree, uint64_t group)
 {
-    return &tree->places[(group * 0x9E3779B97F4A7C15U) >> 56];
+    return &tree->places[(group * 0x9E3779B97F4A7C15U) >> 57];
 }
+
+_Static_assert(BTREE_PLACE_SET_COUNT == 1U << (64 - 57), "a set for every hash");
 
 static uint64_t place_load(const _Atomic uint64_t *field)
 {
@@ -46,7 +48,10 @@ static void place_store(_Atomic uint64_t *field, uint64_t number)
 
 static void place_keep(struct btree *tree, uint64_t group, struct pool_frame *leaf)
 {
-    struct btree_place *place = place_of(tree, group);
+    struct btree_place_set *set = set_of(tree, group);
+    uint32_t way = (atomic_load_explicit(&set->last, memory_order_relaxed) + 1) % BTREE_PLACE_WAYS;
+    atomic_store_explicit(&set->last, way, memory_order_relaxed);
+    struct btree_place *place = &set->places[way];
     const uint8_t *node = pool_frame_bytes(leaf);
     struct btree_slice lower = node_lower(node), upper = node_upper(node);
     bool ends_here = node_has_upper(node) && key_word(upper, 0) == group;
@@ -59,11 +64,14 @@ static void place_keep(struct btree *tree, uint64_t group, struct pool_frame *le
 int tree_find_leaf(struct btree *tree, struct txn *txn, struct btree_slice key, struct pool_frame **ret_leaf)
 {
     uint64_t group = key_word(key, 0), word = key_word(key, 8);
-    const struct btree_place *place = place_of(tree, group);
-    bool is_likely =
-        place_load(&place->group) == group && place_load(&place->low) <= word && word <= place_load(&place->high);
-    if (is_likely && tree_revisit_covering(tree, txn, place_load(&place->page), key, ret_leaf)) {
-        return 0;
+    const struct btree_place_set *set = set_of(tree, group);
+    for (uint32_t way = 0; way < BTREE_PLACE_WAYS; way++) {
+        const struct btree_place *place = &set->places[way];
+        bool is_likely =
+            place_load(&place->group) == group && place_load(&place->low) <= word && word <= place_load(&place->high);
+        if (is_likely && tree_revisit_covering(tree, txn, place_load(&place->page), key, ret_leaf)) {
+            return 0;
+        }
     }
     int error = tree_descend(tree, txn, key, false, ret_leaf);
     if (!error) {

@@ -28,10 +28,16 @@ struct btree_hint {
 /* Where a descent last found keys of a group (alike in their first 8 bytes), and which part of the group that leaf
  * covered, by the 8 bytes that follow: low to high, roughly. The fields are written one after the other without a lock;
  * what they say is only a proposal (hint.c). */
-#define BTREE_PLACE_COUNT 256U
+#define BTREE_PLACE_SET_COUNT 128U
+#define BTREE_PLACE_WAYS      2U /* a rename in one directory goes back and forth between two */
 
 struct btree_place {
     _Atomic uint64_t group, low, high, page; /* page 0: none */
+};
+
+struct btree_place_set {
+    struct btree_place places[BTREE_PLACE_WAYS];
+    _Atomic uint32_t last; /* the one that was kept last */
 };
 
 struct btree_counters {
@@ -57,7 +63,7 @@ struct btree {
     struct pool_frame *root; /* pinned while the tree is open */
     _Atomic uint32_t height;
     struct btree_counters counters;
-    struct btree_place places[BTREE_PLACE_COUNT];
+    struct btree_place_set places[BTREE_PLACE_SET_COUNT];
     /* The writer's, under the writer lock. */
     struct btree_hint hints[BTREE_HINT_COUNT];
     uint8_t *images[3]; /* a page each: new left, right and root; also whole rows on their way into the heap */
