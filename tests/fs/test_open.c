@@ -225,6 +225,58 @@ static void a_full_disk_can_be_emptied(void **state)
     fs_fixture_deinit(&fixture);
 }
 
+/* With the background thread too, what was unlinked makes room at once for what is written next. */
+static void unlinked_files_make_room_at_once(void **state)
+{
+    (void)state;
+    enum { HOST_SIZE = 48 << 20 };
+    struct fs_options options = {.cache_size = 8U << 20, .checkpoint_interval_ms = 60000};
+    char *bytes = calloc(1, 1 << 20);
+    assert_non_null(bytes);
+    fs_fixture_init_with(&fixture, NULL, 4096, &options);
+    fs_fixture_set_host_size(&fixture, HOST_SIZE);
+    for (int round = 0; round < 10; round++) {
+        uint64_t inode = fs_fixture_make(&fixture, FS_ROOT_INODE, "file", S_IFREG | 0644), at = 0;
+        assert_int_equal(fs_fixture_lookup(&fixture, FS_ROOT_INODE, "file"), inode);
+        while (fs_write(fixture.fs, &fs_fixture_user, inode, at, bytes, 1 << 20) > 0)
+            at += 1 << 20;
+        assert_in_range(at, HOST_SIZE / 2, HOST_SIZE);
+        assert_int_equal(fs_unlink(fixture.fs, FS_ROOT_INODE, "file"), 0);
+        fs_forget(fixture.fs, inode, 1);
+    }
+    free(bytes);
+    fs_fixture_deinit(&fixture);
+}
+
+/* A full disk still lets attributes be changed. */
+static void attributes_change_on_a_full_disk(void **state)
+{
+    (void)state;
+    enum { HOST_SIZE = 12 << 20 };
+    struct fs_entry entry;
+    struct fs_make make = {.mode = S_IFREG | 0644};
+    struct fs_changes mode = {.set = FS_SET_MODE, .mode = 0600};
+    struct fs_attributes attributes;
+    char name[16];
+    uint64_t inode = 0;
+    fs_fixture_init(&fixture, 4096);
+    fs_fixture_set_host_size(&fixture, HOST_SIZE);
+    for (unsigned i = 0;; i++) {
+        snprintf(name, sizeof name, "f%u", i);
+        int result = fs_make(fixture.fs, &fs_fixture_user, FS_ROOT_INODE, name, &make, &entry);
+        if (result < 0) {
+            assert_int_equal(result, -ENOSPC);
+            break;
+        }
+        inode = entry.attributes.inode;
+        fs_forget(fixture.fs, inode, 1);
+    }
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(fs_set_attributes(fixture.fs, &fs_fixture_user, inode - (uint64_t)i, &mode, &attributes), 0);
+    assert_int_equal(fs_sync(fixture.fs), 0);
+    fs_fixture_deinit(&fixture);
+}
+
 static void a_real_file(void **state)
 {
     (void)state;
@@ -258,6 +310,8 @@ int main(void)
         cmocka_unit_test(numbers_are_never_used_again),
         cmocka_unit_test(space_is_told_truly),
         cmocka_unit_test(a_full_disk_can_be_emptied),
+        cmocka_unit_test(unlinked_files_make_room_at_once),
+        cmocka_unit_test(attributes_change_on_a_full_disk),
         cmocka_unit_test(a_real_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
