@@ -78,7 +78,7 @@ struct fs_attributes {
     uint64_t inode;
     uint64_t size;   /* bytes; of a directory: the number of its entries; of a symlink: of its target */
     uint64_t blocks; /* 512-byte units that the contents take */
-    uint64_t device; /* of device nodes */
+    uint64_t device; /* of device nodes: major << 32 | minor */
     struct timespec access_time, modification_time, change_time, birth_time;
     uint32_t mode; /* type and permission bits */
     uint32_t link_count;
@@ -96,6 +96,7 @@ struct fs_caller {
     gid_t gid;
 };
 
+/* -ENOENT when there is no such inode; an unlinked one keeps its attributes (link_count 0) until its last forget. */
 int fs_get_attributes(struct fs *fs, uint64_t inode, struct fs_attributes *ret_attributes);
 
 enum fs_set {
@@ -137,7 +138,7 @@ void fs_get_use(struct fs *fs, uint64_t *ret_inodes, uint64_t *ret_lookups);
 struct fs_make {
     uint32_t
         mode; /* type and permission bits, umask already applied; S_IFREG, S_IFDIR, S_IFLNK, devices, fifos, sockets */
-    uint64_t device;    /* device nodes */
+    uint64_t device;    /* of device nodes: major << 32 | minor */
     const char *target; /* symlinks */
 };
 
@@ -182,16 +183,21 @@ struct fs_directory_entry {
     size_t name_size;
     uint64_t cookie; /* of the place after this entry: what seekdir or the next request hands back; never 0 */
     uint64_t inode;
-    uint32_t type;                          /* mode's type bits */
-    const struct fs_attributes *attributes; /* when asked for; NULL for "." and ".." */
+    uint32_t type; /* mode's type bits */
+    /* When asked for. NULL for "." and "..", and for an entry whose inode's row can't be read: no lookup is counted. */
+    const struct fs_attributes *attributes;
 };
 
 /* Returns true when the entry was taken; false ends the reply (the entry will come first in the next). */
 typedef bool (*fs_directory_emit)(void *context, const struct fs_directory_entry *entry);
 
 /* "." and "..", then the entries in bytewise name order, from the place that cookie names (0: the start).
- * with_attributes: readdirplus, where each taken entry but "." and ".." adds one to its inode's lookup count. 0 also at
- * the end (nothing emitted). */
+ * with_attributes: readdirplus, where each taken entry that comes with attributes adds one to its inode's lookup count
+ * (after emit returned: nothing may be forgotten within emit). 0 also at the end (nothing emitted), and in a removed
+ * directory; an error after the first entry comes with the next call.
+ *
+ * Any cookie of the last few thousand that this handle gave out resumes exactly, whatever has happened to its entry.
+ * Any other resumes while its entry is there (a scan from the start); otherwise the listing ends. */
 int fs_directory_read(struct fs_directory *directory, uint64_t cookie, bool with_attributes, fs_directory_emit emit,
                       void *context);
 
@@ -202,7 +208,8 @@ int fs_directory_read(struct fs_directory *directory, uint64_t cookie, bool with
 struct fs_space {
     uint64_t block_size; /* bytes: the unit of the next three */
     uint64_t blocks, blocks_free, blocks_available;
-    uint64_t inodes, inodes_free;
+    uint64_t inodes_free; /* as many as the free space holds at least of the smallest */
+    uint64_t inodes;      /* those and an upper bound of those that exist */
 };
 
 int fs_get_space(struct fs *fs, struct fs_space *ret_space);
@@ -215,7 +222,8 @@ struct fs_statistics {
     struct pool_statistics pool;
     struct txn_statistics txn;
     struct btree_statistics btree;
-    uint64_t inodes_in_use, lookups, orphans;
+    uint64_t inodes_in_use, lookups;
+    uint64_t orphans;     /* unlinked inodes in use or about to be removed */
     uint64_t inode_bytes; /* memory of one inode in use */
     uint32_t page_size;
     bool read_only;

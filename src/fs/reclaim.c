@@ -278,10 +278,13 @@ void fs_reclaimer_add(struct fs_reclaimer *reclaimer, struct fs_inode *inode)
     } else {
         reclaimer->scan = true;
     }
-    if (!reclaimer->has_thread)
+    if (!reclaimer->has_thread) {
+        reclaimer->scan |= reclaimer->retry_later; /* nobody else would come back to it */
+        reclaimer->retry_later = false;
         drain_locked(reclaimer);
-    else if (reclaimer->waiting == 1 || reclaimer->waiting == ENOUGH)
+    } else if (reclaimer->waiting == 1 || reclaimer->waiting == ENOUGH) {
         base_condition_signal(&reclaimer->wake);
+    }
     base_mutex_unlock(&reclaimer->mutex);
     if (inode) {
         base_latch_deinit(&inode->latch);
