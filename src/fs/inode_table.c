@@ -1,8 +1,9 @@
 /* The table of inodes in use: one object per inode that the kernel knows or an operation is using.
  *
- * A hash of fixed shards, each with its own mutex and an array of buckets that doubles as it fills; a failed doubling
- * only makes chains longer. An object lives while lookup_count or references is not 0. When both reach 0 it leaves the
- * table: an orphan's object goes on to the reclaimer, any other is freed.
+ * A hash of fixed shards, each with its own mutex and an array of slots, open addressing, at most half full.
+ * Neighbouring numbers share a cache line of slots, since what is made or listed together has neighbouring numbers. An
+ * object lives while lookup_count or references is not 0. When both reach 0 it leaves the table: an orphan's object
+ * goes on to the reclaimer, any other is freed.
  *
  *      absent --acquire, add_lookup--> in use --last release or forget--> absent
  *                                        \--(orphan)--> the reclaimer's queue --> absent
@@ -14,15 +15,26 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
-enum { SHARD_BITS = 6, SHARD_COUNT = 1 << SHARD_BITS, BUCKETS_MIN = 16, CACHE_LINE_SIZE = 64, MALLOC_OVERHEAD = 16 };
+enum { SHARD_BITS = 6, SHARD_COUNT = 1 << SHARD_BITS, CACHE_LINE_SIZE = 64, MALLOC_OVERHEAD = 16 };
 
-_Static_assert(sizeof(struct fs_inode) + MALLOC_OVERHEAD + 2 * sizeof(void *) <= 256, "memory of one inode in use");
+/* The number stands here too, so that looking for one touches no object but its own. */
+struct slot {
+    uint64_t number;
+    struct fs_inode *inode; /* NULL: free */
+};
+
+enum { GROUP_BITS = 2, SLOTS_MIN = 16, SLOTS_PER_INODE_MAX = 4 };
+
+_Static_assert(sizeof(struct slot) << GROUP_BITS == CACHE_LINE_SIZE, "a group of numbers");
+_Static_assert(sizeof(struct fs_inode) + MALLOC_OVERHEAD + SLOTS_PER_INODE_MAX * sizeof(struct slot) <= 256,
+               "memory of one inode in use");
 
 struct shard {
     struct base_mutex mutex;
-    struct fs_inode **buckets;
-    size_t bucket_count; /* a power of two */
+    struct slot *slots;
+    size_t slot_count; /* a power of two */
     size_t inode_count;
     uint64_t lookups; /* sum of the lookup counts */
 } __attribute__((aligned(CACHE_LINE_SIZE)));
@@ -31,6 +43,15 @@ struct fs_inode_table {
     struct shard shards[SHARD_COUNT];
 };
 
+/* On a cache line, zeroed. */
+static struct slot *slots_allocate(size_t count)
+{
+    struct slot *slots = aligned_alloc(CACHE_LINE_SIZE, count * sizeof *slots);
+    if (slots)
+        memset(slots, 0, count * sizeof *slots);
+    return slots;
+}
+
 int fs_inode_table_create(struct fs_inode_table **ret_table)
 {
     struct fs_inode_table *table = aligned_alloc(CACHE_LINE_SIZE, sizeof *table);
@@ -38,11 +59,11 @@ int fs_inode_table_create(struct fs_inode_table **ret_table)
         return -ENOMEM;
     for (int i = 0; i < SHARD_COUNT; i++) {
         struct shard *shard = &table->shards[i];
-        *shard = (struct shard){.bucket_count = BUCKETS_MIN, .buckets = calloc(BUCKETS_MIN, sizeof(struct fs_inode *))};
+        *shard = (struct shard){.slot_count = SLOTS_MIN, .slots = slots_allocate(SLOTS_MIN)};
         base_mutex_init(&shard->mutex, BASE_RANK_FS_TABLE);
     }
     for (int i = 0; i < SHARD_COUNT; i++) {
-        if (!table->shards[i].buckets) {
+        if (!table->shards[i].slots) {
             fs_inode_table_destroy(table);
             return -ENOMEM;
         }
@@ -61,21 +82,20 @@ void fs_inode_table_destroy(struct fs_inode_table *table)
 {
     for (int i = 0; i < SHARD_COUNT; i++) {
         struct shard *shard = &table->shards[i];
-        for (size_t bucket = 0; shard->buckets && bucket < shard->bucket_count; bucket++) {
-            for (struct fs_inode *inode = shard->buckets[bucket], *next; inode; inode = next) {
-                next = inode->next;
-                object_free(inode);
-            }
+        for (size_t index = 0; shard->slots && index < shard->slot_count; index++) {
+            if (shard->slots[index].inode)
+                object_free(shard->slots[index].inode);
         }
-        free(shard->buckets);
+        free(shard->slots);
         base_mutex_deinit(&shard->mutex);
     }
     free(table);
 }
 
+/* Of a number's group. */
 static uint64_t hash_of(uint64_t number)
 {
-    uint64_t hash = number * 0x9E3779B97F4A7C15U;
+    uint64_t hash = (number >> GROUP_BITS) * 0x9E3779B97F4A7C15U;
     return hash ^ (hash >> 32);
 }
 
@@ -84,37 +104,47 @@ static struct shard *shard_of(struct fs *fs, uint64_t number)
     return &fs->inodes->shards[hash_of(number) & (SHARD_COUNT - 1)];
 }
 
-static struct fs_inode **bucket_of(struct shard *shard, uint64_t number)
+/* Where looking for a number begins. */
+static size_t home_of(const struct shard *shard, uint64_t number)
 {
-    return &shard->buckets[(hash_of(number) >> SHARD_BITS) & (shard->bucket_count - 1)];
+    uint64_t group = (hash_of(number) >> SHARD_BITS) << GROUP_BITS, place = number & ((1U << GROUP_BITS) - 1);
+    return (size_t)(group | place) & (shard->slot_count - 1);
 }
 
-static struct fs_inode *find_locked(struct shard *shard, uint64_t number)
+static size_t slot_after(const struct shard *shard, size_t index)
 {
-    struct fs_inode *inode = *bucket_of(shard, number);
-    while (inode && inode->number != number)
-        inode = inode->next;
-    return inode;
+    return (index + 1) & (shard->slot_count - 1);
 }
 
-static void grow_locked(struct shard *shard)
+/* The number's slot, or the free one where it would be. */
+static size_t find_slot_locked(const struct shard *shard, uint64_t number)
 {
-    struct fs_inode **old = shard->buckets;
-    size_t old_count = shard->bucket_count;
-    struct fs_inode **buckets = calloc(2 * old_count, sizeof *buckets);
-    if (!buckets)
-        return;
-    shard->buckets = buckets;
-    shard->bucket_count = 2 * old_count;
-    for (size_t i = 0; i < old_count; i++) {
-        for (struct fs_inode *inode = old[i], *next; inode; inode = next) {
-            next = inode->next;
-            struct fs_inode **bucket = bucket_of(shard, inode->number);
-            inode->next = *bucket;
-            *bucket = inode;
-        }
+    size_t index = home_of(shard, number);
+    while (shard->slots[index].inode && shard->slots[index].number != number)
+        index = slot_after(shard, index);
+    return index;
+}
+
+static struct fs_inode *find_locked(const struct shard *shard, uint64_t number)
+{
+    return shard->slots[find_slot_locked(shard, number)].inode;
+}
+
+static bool grow_locked(struct shard *shard)
+{
+    struct slot *old = shard->slots;
+    size_t old_count = shard->slot_count;
+    struct slot *slots = slots_allocate(2 * old_count);
+    if (!slots)
+        return false;
+    shard->slots = slots;
+    shard->slot_count = 2 * old_count;
+    for (size_t index = 0; index < old_count; index++) {
+        if (old[index].inode)
+            slots[find_slot_locked(shard, old[index].number)] = old[index];
     }
     free(old);
+    return true;
 }
 
 static struct fs_inode *find_or_make_locked(struct shard *shard, uint64_t number)
@@ -122,17 +152,30 @@ static struct fs_inode *find_or_make_locked(struct shard *shard, uint64_t number
     struct fs_inode *inode = find_locked(shard, number);
     if (inode)
         return inode;
+    if (2 * (shard->inode_count + 1) > shard->slot_count && !grow_locked(shard))
+        return NULL;
     inode = malloc(sizeof *inode);
     if (!inode)
         return NULL;
-    if (shard->inode_count >= shard->bucket_count)
-        grow_locked(shard);
-    struct fs_inode **bucket = bucket_of(shard, number);
-    *inode = (struct fs_inode){.number = number, .next = *bucket};
+    *inode = (struct fs_inode){.number = number};
     base_latch_init(&inode->latch, BASE_RANK_FS_INODE);
-    *bucket = inode;
+    shard->slots[find_slot_locked(shard, number)] = (struct slot){number, inode};
     shard->inode_count++;
     return inode;
+}
+
+/* Frees a slot and moves up what stands behind it only because it was taken. */
+static void free_slot_locked(struct shard *shard, size_t free_index)
+{
+    size_t mask = shard->slot_count - 1;
+    for (size_t index = slot_after(shard, free_index); shard->slots[index].inode; index = slot_after(shard, index)) {
+        size_t home = home_of(shard, shard->slots[index].number);
+        if (((index - home) & mask) >= ((index - free_index) & mask)) {
+            shard->slots[free_index] = shard->slots[index];
+            free_index = index;
+        }
+    }
+    shard->slots[free_index].inode = NULL;
 }
 
 /* Takes the object out of the table when nobody uses it any more; returns it then. */
@@ -140,10 +183,7 @@ static struct fs_inode *remove_unused_locked(struct shard *shard, struct fs_inod
 {
     if (inode->references > 0 || inode->lookup_count > 0)
         return NULL;
-    struct fs_inode **link = bucket_of(shard, inode->number);
-    while (*link != inode)
-        link = &(*link)->next;
-    *link = inode->next;
+    free_slot_locked(shard, find_slot_locked(shard, inode->number));
     shard->inode_count--;
     return inode;
 }
@@ -270,5 +310,5 @@ void fs_get_use(struct fs *fs, uint64_t *ret_inodes, uint64_t *ret_lookups)
 
 uint64_t fs_inode_bytes(void)
 {
-    return sizeof(struct fs_inode) + MALLOC_OVERHEAD + 2 * sizeof(struct fs_inode *);
+    return sizeof(struct fs_inode) + MALLOC_OVERHEAD + SLOTS_PER_INODE_MAX * sizeof(struct slot);
 }

@@ -11,7 +11,7 @@
 
 /* One per inode that the kernel knows or an operation is using. At most 256 bytes with malloc's overhead. */
 struct fs_inode {
-    struct fs_inode *next; /* in its hash bucket */
+    struct fs_inode *next; /* in the queue of the reclaimer */
     uint64_t number;
     uint64_t lookup_count;   /* under the bucket's mutex */
     uint32_t references;     /* operations at work with it; under the bucket's mutex */
