@@ -1,4 +1,4 @@
-/* Looking up one row. */
+/* Looking up one row, and whether that would need the disk. */
 #include "internal.h"
 
 int btree_get(struct btree *tree, struct txn *txn, struct btree_slice key, void *buffer, size_t buffer_size,
@@ -26,4 +26,32 @@ int btree_get(struct btree *tree, struct txn *txn, struct btree_slice key, void 
     }
     tree_read_end(tree, txn);
     return error;
+}
+
+bool btree_is_resident(struct btree *tree, struct btree_slice key)
+{
+    struct pool_frame *frame = tree->root;
+    bool is_resident = true;
+    tree_read_begin(tree, NULL);
+    pool_latch(frame, POOL_SHARED);
+    for (;;) {
+        const uint8_t *node = pool_frame_bytes(frame);
+        unsigned level = node_level(node);
+        struct pool_frame *child = NULL;
+        if (level > 0) {
+            uint64_t page = node_child(node, node_child_index(node, key, false));
+            is_resident = page != STORE_ROOT_PAGE && pool_pin_resident(tree->pool, page, POOL_PIN_ONLY, &child);
+        }
+        tree_leave(tree, NULL, frame);
+        if (!child)
+            break;
+        frame = child;
+        pool_latch(frame, POOL_SHARED);
+        if (node_level(pool_frame_bytes(frame)) + 1 != level) { /* the writer was there, or damage: btree_get sees */
+            tree_leave(tree, NULL, frame);
+            break;
+        }
+    }
+    tree_read_end(tree, NULL);
+    return is_resident;
 }

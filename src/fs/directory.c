@@ -30,6 +30,12 @@ struct fs_directory {
     struct fs_cookie_table cookies;
 };
 
+/* Pages that one call may read from the disk for attributes alone. Inodes lie in the order of their creation: with
+ * names in another order each entry of a large directory may need another page, and a caller that wants a few names
+ * would wait for hundreds. Entries beyond that come without attributes; who wants them asks for each, as without
+ * readdirplus. */
+#define FAR_ROWS_MAX 16U
+
 /* One call of fs_directory_read. */
 struct listing {
     struct fs_directory *directory;
@@ -38,6 +44,7 @@ struct listing {
     bool with_attributes;
     bool ended;                      /* an entry was not taken */
     uint64_t count;                  /* entries taken */
+    unsigned far_rows;               /* rows of inodes read from the disk */
     char name[FS_NAME_SIZE_MAX + 1]; /* the row that the cursor stands on */
     size_t name_size;
     struct fs_entry_row entry;
@@ -180,6 +187,16 @@ static void emit_row(struct listing *listing, const struct fs_attributes *attrib
         fs_cookie_keep(&directory->cookies, entry.cookie, entry.name, entry.name_size);
 }
 
+/* Whether the row of the entry's inode may be read: it is in memory, or the disk has not been asked too often. */
+static bool may_read_row(struct listing *listing)
+{
+    uint8_t key[FS_KEY_SIZE_MAX];
+    struct btree_slice slice = {key, fs_key_inode(key, listing->entry.inode)};
+    if (btree_is_resident(listing->directory->fs->tree, slice))
+        return true;
+    return listing->far_rows++ < FAR_ROWS_MAX;
+}
+
 /* An entry with its inode's attributes; taken, it adds to the inode's lookup count. An inode whose row can't be read
  * does not hide its name: the entry then comes without attributes, and without a lookup. */
 static int emit_row_with_attributes(struct listing *listing)
@@ -188,6 +205,10 @@ static int emit_row_with_attributes(struct listing *listing)
     struct fs_inode_row row;
     struct fs_inode *child;
     uint64_t count_before = listing->count;
+    if (!may_read_row(listing)) {
+        emit_row(listing, NULL);
+        return 0;
+    }
     int error = fs_child_row_read(fs, NULL, listing->entry.inode, listing->entry.type, &row);
     if (error) {
         emit_row(listing, NULL);

@@ -97,11 +97,33 @@ static void test_merged_leaves(void **state)
     fixture_destroy(&fixture);
 }
 
+/* After opening only the root is in memory; a get brings in its leaf, and nobody else's. */
+static void test_resident(void **state)
+{
+    (void)state;
+    enum { COUNT = 4000 };
+    uint8_t near[17], far[17];
+    fixture_create(&fixture, 4096, 16 << 20);
+    for (uint64_t i = 0; i < COUNT; i++) {
+        put('I', i, 0);
+    }
+    make_key(near, 'I', 1, 0);
+    make_key(far, 'I', COUNT - 1, 0);
+    assert_true(btree_is_resident(fixture.tree, slice(near, sizeof near)));
+    fixture_reopen(&fixture);
+    assert_false(btree_is_resident(fixture.tree, slice(near, sizeof near)));
+    assert_int_equal(get('I', 1, 0), 0);
+    assert_true(btree_is_resident(fixture.tree, slice(near, sizeof near)));
+    assert_false(btree_is_resident(fixture.tree, slice(far, sizeof far)));
+    fixture_destroy(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_alternating_tables),
         cmocka_unit_test(test_merged_leaves),
+        cmocka_unit_test(test_resident),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
