@@ -2,6 +2,8 @@
 #ifndef BEEFTREE_TESTS_POOL_HOOK_FILE_H
 #define BEEFTREE_TESTS_POOL_HOOK_FILE_H
 
+#include <stdatomic.h>
+
 #include "os/file.h"
 
 struct hook_file {
@@ -9,17 +11,16 @@ struct hook_file {
     struct os_file_operations operations;
     struct os_file *below;
     /* Called once, then cleared; NULL: nothing to call. */
-    void (*before_read)(void *context);
-    void (*before_write)(void *context);
+    void (*_Atomic before_read)(void *context);
+    void (*_Atomic before_write)(void *context);
     void *context;
 };
 
 static inline int hook_file_read(struct os_file *file, void *buffer, size_t size, uint64_t offset)
 {
     struct hook_file *hook = (struct hook_file *)file;
-    void (*call)(void *context) = hook->before_read;
+    void (*call)(void *context) = atomic_exchange(&hook->before_read, NULL);
 
-    hook->before_read = NULL;
     if (call) {
         call(hook->context);
     }
@@ -29,9 +30,8 @@ static inline int hook_file_read(struct os_file *file, void *buffer, size_t size
 static inline int hook_file_write(struct os_file *file, const void *buffer, size_t size, uint64_t offset)
 {
     struct hook_file *hook = (struct hook_file *)file;
-    void (*call)(void *context) = hook->before_write;
+    void (*call)(void *context) = atomic_exchange(&hook->before_write, NULL);
 
-    hook->before_write = NULL;
     if (call) {
         call(hook->context);
     }
