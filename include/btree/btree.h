@@ -64,8 +64,7 @@ int btree_delete(struct btree *tree, struct txn *txn, struct btree_slice key);
 int btree_delete_range(struct btree *tree, struct txn *txn, struct btree_slice from, struct btree_slice to,
                        uint32_t row_count_max, uint32_t *ret_done);
 
-/* --- Cursors
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- Cursors ------------------------------------------------------------------------------------------------------ */
 
 /* A cursor stands on a row and owns a copy of it; between calls it holds no pin and no latch. It keeps page, change
  * number and slot: while they agree a neighbour costs no descent, otherwise it descends again to the key it stood on.
@@ -88,8 +87,7 @@ int btree_cursor_previous(struct btree_cursor *cursor, struct txn *txn);
 struct btree_slice btree_cursor_key(const struct btree_cursor *cursor);
 struct btree_slice btree_cursor_value(const struct btree_cursor *cursor);
 
-/* --- Looking inside
- * ------------------------------------------------------------------------------------------------------ */
+/* --- Looking inside ----------------------------------------------------------------------------------------------- */
 
 struct btree_verify_report {
     void (*problem)(void *context, const char *text); /* one line each; may be NULL */

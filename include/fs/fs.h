@@ -33,8 +33,7 @@
 
 struct fs;
 
-/* --- Whole filesystems
- * -------------------------------------------------------------------------------------------------- */
+/* --- Whole filesystems -------------------------------------------------------------------------------------------- */
 
 struct fs_format_options {
     uint32_t page_size; /* 0: the default, FS_PAGE_SIZE_DEFAULT */
@@ -71,8 +70,7 @@ uint32_t fs_get_page_size(struct fs *fs);
 /* 0, or -EROFS and why the filesystem turned read-only. */
 int fs_get_failure(struct fs *fs, struct base_reason *ret_reason);
 
-/* --- Attributes
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- Attributes --------------------------------------------------------------------------------------------------- */
 
 struct fs_attributes {
     uint64_t inode;
@@ -126,8 +124,7 @@ struct fs_changes {
 int fs_set_attributes(struct fs *fs, const struct fs_caller *caller, uint64_t inode, const struct fs_changes *changes,
                       struct fs_attributes *ret_attributes);
 
-/* --- Names
- * ------------------------------------------------------------------------------------------------------------------ */
+/* --- Names -------------------------------------------------------------------------------------------------------- */
 
 /* Adds one to the inode's lookup count. -ENOENT. */
 int fs_lookup(struct fs *fs, uint64_t parent, const char *name, struct fs_entry *ret_entry);
@@ -155,8 +152,7 @@ int fs_rename(struct fs *fs, uint64_t parent, const char *name, uint64_t new_par
 /* NUL-terminated; -EINVAL for what is no symlink. */
 int fs_read_link(struct fs *fs, uint64_t inode, char *buffer, size_t buffer_size);
 
-/* --- Contents
- * ----------------------------------------------------------------------------------------------------------------- */
+/* --- Contents ----------------------------------------------------------------------------------------------------- */
 
 /* Returns the count of bytes read (short only at the end of the file), or negative errno: -EIO when any block of the
  * range is damaged (a short answer would look like the end of the file). What the buffer holds behind the count is
@@ -170,8 +166,7 @@ int64_t fs_read(struct fs *fs, uint64_t inode, uint64_t offset, void *buffer, si
 int64_t fs_write(struct fs *fs, const struct fs_caller *caller, uint64_t inode, uint64_t offset, const void *bytes,
                  size_t size);
 
-/* --- Directories
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- Directories -------------------------------------------------------------------------------------------------- */
 
 struct fs_directory;
 
@@ -184,7 +179,8 @@ struct fs_directory_entry {
     uint64_t cookie; /* of the place after this entry: what seekdir or the next request hands back; never 0 */
     uint64_t inode;
     uint32_t type; /* mode's type bits */
-    /* When asked for. NULL for "." and "..", and for an entry whose inode's row can't be read: no lookup is counted. */
+    /* When asked for. NULL for "." and "..", for an entry whose inode's row can't be read, and where too many rows
+     * would have to come from the disk for one call: no lookup is counted. */
     const struct fs_attributes *attributes;
 };
 
@@ -201,9 +197,7 @@ typedef bool (*fs_directory_emit)(void *context, const struct fs_directory_entry
 int fs_directory_read(struct fs_directory *directory, uint64_t cookie, bool with_attributes, fs_directory_emit emit,
                       void *context);
 
-/* --- Space
- * ------------------------------------------------------------------------------------------------------------------------
- */
+/* --- Space -------------------------------------------------------------------------------------------------------- */
 
 struct fs_space {
     uint64_t block_size; /* bytes: the unit of the next three */
@@ -214,8 +208,7 @@ struct fs_space {
 
 int fs_get_space(struct fs *fs, struct fs_space *ret_space);
 
-/* --- Looking inside
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- Looking inside ----------------------------------------------------------------------------------------------- */
 
 struct fs_statistics {
     struct store_statistics store;

@@ -99,8 +99,7 @@ void txn_edit_move(struct txn *txn, struct pool_frame *frame, uint32_t to, uint3
  * shorter. */
 void txn_edit_image(struct txn *txn, struct pool_frame *frame, const void *image);
 
-/* --- Contents
- * --------------------------------------------------------------------------------------------------------- */
+/* --- Contents ----------------------------------------------------------------------------------------------------- */
 
 /* Before txn_lock. Allocates up to block_count contiguous blocks (at least one); remembered: published at commit,
  * cancelled at abort. */
@@ -108,8 +107,7 @@ int txn_content_allocate(struct txn *txn, uint32_t block_count, uint64_t goal, s
 /* Freed at commit. -EUCLEAN when the run is not valid contents (a damaged row): nothing is freed. */
 int txn_content_free(struct txn *txn, struct store_run run);
 
-/* --- Readers
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- Readers ------------------------------------------------------------------------------------------------------ */
 
 /* Around every read of the tree outside a transaction (the tree's functions do it themselves when they are given no
  * txn): keeps rollbacks out. Don't nest; take no other lock of txn or fs inside. */

@@ -61,9 +61,7 @@ static void begin_contents(struct checker *checker, uint64_t inode, struct conte
     *ret_contents = contents;
 }
 
-/* --- Pieces
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* --- Pieces ------------------------------------------------------------------------------------------------------- */
 
 static void check_piece(struct checker *checker, struct contents *contents, uint64_t offset, struct btree_slice value)
 {
@@ -87,9 +85,7 @@ static void check_piece(struct checker *checker, struct contents *contents, uint
                       contents->pieces_end, contents->row.attributes.size);
 }
 
-/* --- Chunks
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* --- Chunks ------------------------------------------------------------------------------------------------------- */
 
 static bool is_named(const struct checker *checker, uint64_t block)
 {
@@ -192,8 +188,7 @@ static void check_chunk(struct checker *checker, struct contents *contents, uint
     }
 }
 
-/* --- The table
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- The table ---------------------------------------------------------------------------------------------------- */
 
 static int check_content_row(struct checker *checker, struct btree_slice key, struct btree_slice value, void *context)
 {

@@ -44,8 +44,7 @@ static struct check_record *add_record(struct checker *checker, uint64_t inode)
     return record;
 }
 
-/* --- Table I
- * ------------------------------------------------------------------------------------------------------------------ */
+/* --- Table I ------------------------------------------------------------------------------------------------------ */
 
 static void check_super_row(struct checker *checker, struct btree_slice value)
 {
@@ -134,8 +133,7 @@ int check_inodes(struct checker *checker)
     return 0;
 }
 
-/* --- Table O
- * ------------------------------------------------------------------------------------------------------------------ */
+/* --- Table O ------------------------------------------------------------------------------------------------------ */
 
 static void check_freeing(struct checker *checker, struct btree_slice key, struct btree_slice value,
                           struct check_record *record)
@@ -192,8 +190,7 @@ int check_orphans(struct checker *checker)
     return check_table(checker, 'O', check_orphan, NULL);
 }
 
-/* --- Verdicts
- * ----------------------------------------------------------------------------------------------------------------- */
+/* --- Verdicts ----------------------------------------------------------------------------------------------------- */
 
 static void check_directory_links(struct checker *checker, const struct check_record *record)
 {

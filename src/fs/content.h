@@ -66,8 +66,7 @@ uint32_t fs_piece_size(const struct fs *fs);
 /* Sends the (rate-limited) message that an inode's contents are damaged and returns -EUCLEAN. */
 int fs_content_damaged(uint64_t inode, uint64_t offset, const char *why);
 
-/* --- Walking an inode's rows (content_row.c)
- * -------------------------------------------------------------------------- */
+/* --- Walking an inode's rows (content_row.c) ---------------------------------------------------------------------- */
 
 struct fs_content_walk {
     struct fs *fs;
@@ -121,8 +120,7 @@ uint32_t fs_inline_pieces_max(const struct fs *fs);
 int fs_inline_store(struct fs *fs, struct txn *txn, uint64_t inode, const uint8_t *bytes, uint32_t keep,
                     uint32_t old_end, uint32_t end);
 
-/* --- A change of chunks (content_change.c)
- * ---------------------------------------------------------------------------- */
+/* --- A change of chunks (content_change.c) ------------------------------------------------------------------------ */
 
 struct fs_chunk_change {
     uint64_t offset; /* of the chunk in the file */

@@ -116,8 +116,7 @@ void fs_change_set(struct fs_change *change, struct fs_chunk_change *chunk, uint
         change->goal = chunk->chunk.blocks[slot - 1] + 1;
 }
 
-/* --- Writing blocks
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- Writing blocks ----------------------------------------------------------------------------------------------- */
 
 /* Blocks whose bytes follow each other in memory and whose places follow each other in the database: one write. */
 struct pending_write {
@@ -188,8 +187,7 @@ int fs_change_write_blocks(struct fs_change *change, struct txn *txn)
     return flush_write(change->fs, &pending);
 }
 
-/* --- Changing rows
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- Changing rows ------------------------------------------------------------------------------------------------ */
 
 int fs_content_count(uint64_t inode, uint64_t *content_blocks, uint64_t added, uint64_t removed)
 {
@@ -272,9 +270,7 @@ int fs_change_apply(struct fs_change *change, struct txn *txn, uint64_t *content
     return 0;
 }
 
-/* --- Needs
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* --- Needs -------------------------------------------------------------------------------------------------------- */
 
 /* Rows beside the contents: the inode's, and one of contents being freed. */
 #define OTHER_ROWS 2U

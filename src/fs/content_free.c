@@ -56,8 +56,7 @@ int fs_freeing_find(struct fs *fs, struct txn *txn, uint64_t inode, uint64_t *re
     return ret;
 }
 
-/* --- Batches
- * ------------------------------------------------------------------------------------------------------------------ */
+/* --- Batches ------------------------------------------------------------------------------------------------------ */
 
 static int batch_add(struct fs *fs, uint64_t inode, const struct fs_content_row *row, struct fs_free_batch *batch)
 {
@@ -132,9 +131,7 @@ int fs_free_batch_apply(struct fs *fs, struct txn *txn, uint64_t inode, const st
     return 0;
 }
 
-/* --- Steps
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* --- Steps -------------------------------------------------------------------------------------------------------- */
 
 struct freeing {
     struct fs *fs;
@@ -251,8 +248,7 @@ int fs_freeing_finish(struct fs *fs, uint64_t inode, struct fs_inode_row *row, u
     return ret < 0 ? ret : fs_inode_row_read(fs, NULL, inode, row);
 }
 
-/* --- Small contents, many inodes in one transaction
- * --------------------------------------------------------------------------- */
+/* --- Small contents, many inodes in one transaction --------------------------------------------------------------- */
 
 uint32_t fs_content_small_pages(struct fs *fs)
 {

@@ -27,8 +27,7 @@ static int end(struct txn *txn, int ret)
     return ret;
 }
 
-/* --- Longer, or the same
- * ------------------------------------------------------------------------------------------------------ */
+/* --- Longer, or the same ------------------------------------------------------------------------------------------ */
 
 static int resize_up(struct fs *fs, uint64_t inode, const struct fs_inode_row *old, struct fs_inode_row *new)
 {
@@ -46,8 +45,7 @@ static int resize_up(struct fs *fs, uint64_t inode, const struct fs_inode_row *o
     return end(txn, fs_inode_row_write(fs, txn, inode, new, false, NULL));
 }
 
-/* --- Shorter: pieces
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- Shorter: pieces ---------------------------------------------------------------------------------------------- */
 
 static int cut_pieces(struct fs *fs, uint64_t inode, struct fs_inode_row *new)
 {
@@ -71,8 +69,7 @@ static int cut_pieces(struct fs *fs, uint64_t inode, struct fs_inode_row *new)
     return end(txn, ret);
 }
 
-/* --- Shorter: chunks
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- Shorter: chunks ---------------------------------------------------------------------------------------------- */
 
 struct cut {
     struct fs *fs;

@@ -209,8 +209,7 @@ struct store_run fs_chunk_run(const struct fs_chunk *chunk, uint32_t slot)
     return run;
 }
 
-/* --- The walk
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- The walk ----------------------------------------------------------------------------------------------------- */
 
 int fs_content_walk_open(struct fs *fs, struct txn *txn, uint64_t inode, struct fs_content_walk *ret_walk)
 {

@@ -42,9 +42,7 @@ static struct fs_inode_row row_after(const struct request *request, const struct
     return row;
 }
 
-/* --- Pieces
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* --- Pieces ------------------------------------------------------------------------------------------------------- */
 
 static int write_pieces(struct request *request, const struct part *part)
 {
@@ -77,9 +75,7 @@ static int write_pieces(struct request *request, const struct part *part)
     return 0;
 }
 
-/* --- Chunks
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* --- Chunks ------------------------------------------------------------------------------------------------------- */
 
 /* Bytes of a small file on their way to be block 0. */
 struct conversion {
@@ -220,8 +216,7 @@ static int write_chunks(struct request *request, const struct part *part)
     return ret;
 }
 
-/* --- Requests
- * ----------------------------------------------------------------------------------------------------------------- */
+/* --- Requests ----------------------------------------------------------------------------------------------------- */
 
 static int write_part(struct request *request, const struct part *part)
 {

@@ -34,8 +34,7 @@ struct fs_lock_set {
 int fs_lock_set_lock(struct fs *fs, const uint64_t *numbers, unsigned count, struct fs_lock_set *ret_set);
 void fs_lock_set_unlock(struct fs *fs, struct fs_lock_set *set);
 
-/* --- Rows of inodes (inode_row.c)
- * ------------------------------------------------------------------------------------- */
+/* --- Rows of inodes (inode_row.c) --------------------------------------------------------------------------------- */
 
 #define FS_INODE_ROW_SIZE     112U
 #define FS_SYMLINK_INLINE_MAX 512U
@@ -56,8 +55,7 @@ int fs_inode_row_read(struct fs *fs, struct txn *txn, uint64_t inode, struct fs_
 int fs_inode_row_write(struct fs *fs, struct txn *txn, uint64_t inode, const struct fs_inode_row *row, bool is_new,
                        const char *target);
 
-/* --- Keys (keys.c)
- * ------------------------------------------------------------------------------------------------------- */
+/* --- Keys (keys.c) ------------------------------------------------------------------------------------------------ */
 
 #define FS_KEY_SIZE_MAX (1U + 8U + FS_NAME_SIZE_MAX)
 /* Each returns the key's size. */
@@ -67,8 +65,7 @@ size_t fs_key_content(uint8_t *key, uint64_t inode, uint64_t offset);
 size_t fs_key_orphan(uint8_t *key, uint64_t inode);
 size_t fs_key_freeing(uint8_t *key, uint64_t inode, uint64_t from);
 
-/* --- Contents (content_*.c): the seam between names and contents
- * --------------------------------------------------------- */
+/* --- Contents (content_*.c): the seam between names and contents -------------------------------------------------- */
 
 /* Reads clipped at size; inode lock held (shared or exclusive). Serves symlink targets too. */
 int64_t fs_content_read(struct fs *fs, uint64_t inode, uint64_t size, uint64_t offset, void *buffer,
@@ -99,8 +96,7 @@ int fs_content_write_target(struct fs *fs, struct txn *txn, uint64_t inode, cons
 /* Whether writes and truncates by this caller clear set-id bits, and the mode afterwards (attributes.c). */
 uint32_t fs_mode_without_set_id(const struct fs_caller *caller, uint32_t mode);
 
-/* --- The filesystem
- * ------------------------------------------------------------------------------------------------------ */
+/* --- The filesystem ----------------------------------------------------------------------------------------------- */
 
 struct fs_inode_table;
 struct fs_reclaimer; /* the background thread that ends orphans (reclaim.c) */
