@@ -29,6 +29,7 @@ struct guard_file {
     uint64_t block_count;
     struct store_model *model; /* works on during the checkpoint's syncs, as other threads would; may be NULL */
     bool is_working;
+    struct store *store_to_freeze; /* at the next write */
 };
 
 static int guard_read(struct os_file *file, void *buffer, size_t size, uint64_t offset)
@@ -42,6 +43,10 @@ static int guard_write(struct os_file *file, const void *buffer, size_t size, ui
 
     for (uint64_t block = offset / STORE_BLOCK_SIZE; block < (offset + size) / STORE_BLOCK_SIZE; block++) {
         BASE_ASSERT(block >= guard->block_count || !guard->is_protected[block]);
+    }
+    if (guard->store_to_freeze) {
+        store_freeze(guard->store_to_freeze);
+        guard->store_to_freeze = NULL;
     }
     return os_file_write(guard->below, buffer, size, offset);
 }
@@ -227,6 +232,51 @@ static void test_model(void **state)
     os_file_close(guard.below);
 }
 
+/* A page whose bytes are on their way when the freeze comes belongs to the epoch that it ends. */
+static void test_overtaken_write(void **state)
+{
+    (void)state;
+    struct guard_file guard = {.file = {&guard_operations}};
+    const struct store_format_options format = {.page_size = 4096};
+    const struct store_need need = {.pages = 2};
+    uint8_t bytes[4096] = {1}, read[4096];
+
+    assert_int_equal(os_memory_file_create(&guard.below), 0);
+    assert_int_equal(store_format(&guard.file, &format), 0);
+    struct store *store = open_store(&guard.file);
+    assert_int_equal(store_reserve(store, &need), 0);
+    uint64_t page = store_page_number_allocate(store);
+    guard.store_to_freeze = store;
+    assert_int_equal(store_page_write(store, page, bytes, false), 0);
+    assert_false(store_is_dirty(store));
+    assert_int_equal(store_checkpoint(store), 0);
+    /* The live version of a page hides its frozen one, whichever is written first. */
+    store_freeze(store);
+    bytes[0] = 2;
+    assert_int_equal(store_page_write(store, page, bytes, false), 0);
+    store_close(store);
+    store = open_store(&guard.file);
+    assert_int_equal(store_page_read(store, page, read), 0);
+    assert_int_equal(read[0], 1);
+    assert_int_equal(store_reserve(store, &need), 0);
+    store_freeze(store);
+    bytes[0] = 4;
+    assert_int_equal(store_page_write(store, page, bytes, false), 0);
+    bytes[0] = 3;
+    assert_int_equal(store_page_write(store, page, bytes, true), 0);
+    assert_int_equal(store_page_read(store, page, read), 0);
+    assert_int_equal(read[0], 4);
+    assert_int_equal(store_checkpoint(store), 0);
+    assert_int_equal(store_page_read(store, page, read), 0);
+    assert_int_equal(read[0], 4);
+    store_close(store);
+    store = open_store(&guard.file);
+    assert_int_equal(store_page_read(store, page, read), 0);
+    assert_int_equal(read[0], 3);
+    store_close(store);
+    os_file_close(guard.below);
+}
+
 int main(void)
 {
     static uint32_t sizes[] = {4096, 8192, 16384, 32768, 65536};
@@ -236,6 +286,7 @@ int main(void)
         {"model, pages of 16 KiB", test_model, NULL, NULL, &sizes[2]},
         {"model, pages of 32 KiB", test_model, NULL, NULL, &sizes[3]},
         {"model, pages of 64 KiB", test_model, NULL, NULL, &sizes[4]},
+        cmocka_unit_test(test_overtaken_write),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
