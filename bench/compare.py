@@ -44,7 +44,7 @@ def make_steps(quick):
         Step("write 4K files", "write-small", files),
         Step("read 4K files cold", "read-small", files, cold=True),
         Step("read 4K files again", "read-small", files),
-        Step("unlink 4K files", "unlink-small", files),
+        Step("remove 4K files", "unlink-small", files),
         Step("sequential write", "write-sequential", 1, large),
         Step("sequential read cold", "read-sequential", 1, large, cold=True),
         Step("sequential read again", "read-sequential", 1, large),
@@ -98,7 +98,7 @@ def run_rounds(chosen, build, steps, rounds):
                 results[-1][target.name].update(measure(target, build, step))
         for target in chosen:
             leftovers = [os.path.join(target.mountpoint, name) for name in ("files", "large", "touched")]
-            for path in leftovers:
+            for path in filter(os.path.exists, leftovers):
                 shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
             target.settle()
         print("round %d of %d: %.0f s" % (round_number + 1, rounds, time.monotonic() - started), flush=True)
@@ -168,7 +168,8 @@ def parse_arguments():
     parser.add_argument("--json", metavar="FILE", help="everything measured, as JSON")
     parser.add_argument("--build", help="build directory (default: $BEEFTREE_BUILD or build/release)")
     parser.add_argument("--targets", default="beeftreefs,floor,ext4", help="which, the first is compared with the rest")
-    parser.add_argument("--only", help="only steps whose label has this text; files they need must be made by them")
+    parser.add_argument("--only", metavar="TEXT,...",
+                        help="only steps whose label begins with one of these texts (with those that make their files)")
     parser.add_argument("--no-engine", action="store_true", help="leave out the comparison with LMDB and SQLite")
     parser.add_argument("--no-mount", action="store_true", help="only the comparison with LMDB and SQLite")
     return parser.parse_args()
@@ -194,7 +195,8 @@ def open_targets(names, directory, build, quick):
 
 def run_mounts(options, build):
     names = options.targets.split(",")
-    steps = [step for step in make_steps(options.quick) if options.only is None or options.only in step.label]
+    steps = [step for step in make_steps(options.quick)
+             if options.only is None or any(step.label.startswith(text) for text in options.only.split(","))]
     directory = bench.scratch_directory()
     chosen = []
     try:
