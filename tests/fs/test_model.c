@@ -34,6 +34,7 @@ enum {
     SIZE_LARGE = 1 << 20,
     SIZE_SPARSE = 32 << 20,
     CUT_MAX = 60, /* calls until the power goes */
+    FILL_MAX = 100,
 };
 
 struct run {
@@ -244,20 +245,33 @@ static void do_set_attributes(struct run *run)
         check_result(run, "setattr", result, model_fs_set_attributes(run->model, &caller, inode, &changes));
 }
 
-static void do_write(struct run *run)
+static void write_at(struct run *run, uint64_t inode, uint64_t offset, size_t size)
 {
     struct fs_caller caller = {.uid = (uid_t)below(run, 2)};
-    uint64_t inode = any_of_type(run, S_IFREG), offset = any_size(run);
-    size_t size = 1 + below(run, below(run, 6) < (run->small ? 5 : 1) ? WRITE_MAX : SIZE_SMALL);
-    struct model_node *node = model_fs_find(run->model, inode);
-    if (node && one_in(run, 3))
-        offset = node->attributes.size; /* an append */
     uint8_t byte = (uint8_t)base_random_next(&run->random);
     for (size_t i = 0; i < size; i++)
         run->buffer[i] = (uint8_t)(byte + i * 7 + (i >> 8));
     int64_t result = fs_write(run->fixture.fs, &caller, inode, offset, run->buffer, size);
     if (happened(run, result))
         check_result(run, "write", result, model_fs_write(run->model, &caller, inode, offset, run->buffer, size));
+}
+
+static void do_write(struct run *run)
+{
+    uint64_t inode = any_of_type(run, S_IFREG), offset = any_size(run);
+    size_t size = 1 + below(run, one_in(run, 6) ? WRITE_MAX : SIZE_SMALL);
+    struct model_node *node = model_fs_find(run->model, inode);
+    if (node && one_in(run, 3))
+        offset = node->attributes.size; /* an append */
+    write_at(run, inode, offset, size);
+}
+
+static void do_append(struct run *run)
+{
+    uint64_t inode = any_of_type(run, S_IFREG);
+    struct model_node *node = model_fs_find(run->model, inode);
+    if (node)
+        write_at(run, inode, node->attributes.size, WRITE_MAX);
 }
 
 static void do_read(struct run *run)
@@ -424,18 +438,14 @@ static void do_cut(struct run *run)
 /* --- The run --------------------------------------------------------------------------------------------------------
  */
 
-static void do_something(struct run *run)
+/* One operation with all that is noted around it. */
+static void perform(struct run *run, void (*operation)(struct run *))
 {
-    static void (*const operations[])(struct run *) = {
-        do_make,   do_make,   do_make,   do_make,   do_link,           do_remove,         do_remove,
-        do_remove, do_rename, do_rename, do_rename, do_set_attributes, do_set_attributes, do_write,
-        do_write,  do_write,  do_read,   do_lookup, do_lookup,         do_forget,         do_forget,
-    };
     struct base_reason reason = {""};
     run->operation++;
     run->before = model_fs_clone(run->model);
     struct timespec before = base_clock_now();
-    operations[below(run, sizeof operations / sizeof operations[0])](run);
+    operation(run);
     struct timespec after = base_clock_now();
     fault_file_fail(run->fixture.fault, FAULT_READ, 0, 0, false);
     bool settled = model_fs_settle(run->model, run->fixture.fs, before, after, &reason);
@@ -443,6 +453,24 @@ static void do_something(struct run *run)
         fail_msg("operation %" PRIu64 ": %s", run->operation, reason.text);
     note_checkpoints(run);
     model_fs_destroy(run->before);
+}
+
+static void do_something(struct run *run)
+{
+    static void (*const operations[])(struct run *) = {
+        do_make,   do_make,   do_make,   do_make,   do_link,           do_remove,         do_remove,
+        do_remove, do_rename, do_rename, do_rename, do_set_attributes, do_set_attributes, do_write,
+        do_write,  do_write,  do_read,   do_lookup, do_lookup,         do_forget,         do_forget,
+    };
+    perform(run, operations[below(run, sizeof operations / sizeof operations[0])]);
+}
+
+/* Until the disk is full, if it is a small one. */
+static void do_fill(struct run *run)
+{
+    uint64_t full = run->full;
+    for (int i = 0; run->small && run->full == full && i < FILL_MAX; i++)
+        perform(run, do_append);
 }
 
 static void check_use(struct run *run)
@@ -466,6 +494,8 @@ static void run_operations(struct run *run, uint64_t count)
             do_sync(run);
         else if (choice < 20)
             do_unreadable(run);
+        else if (choice < 22)
+            do_fill(run);
         else
             do_something(run);
         if (i % 100 == 99) {
