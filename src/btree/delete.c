@@ -10,8 +10,9 @@ int tree_remove_rows(struct btree *tree, struct txn *txn, struct btree_slice key
         used -= SLOT_SIZE + node_heap_size(node, i);
     }
     if (leaf != tree->root && node_is_thin(used, tree->page_size)) {
+        uint64_t page = pool_frame_page(leaf);
         tree_leave(tree, txn, leaf);
-        return merge_and_remove(tree, txn, key, cut);
+        return merge_and_remove(tree, txn, page, key, cut);
     }
     txn_edit_begin(txn, leaf);
     edit_remove_rows(txn, leaf, cut.from, cut.to);

@@ -43,11 +43,13 @@ bool btree_is_resident(struct btree *tree, struct btree_slice key)
             is_resident = page != STORE_ROOT_PAGE && pool_pin_resident(tree->pool, page, POOL_PIN_ONLY, &child);
         }
         tree_leave(tree, NULL, frame);
-        if (!child)
+        if (!child) {
             break;
+        }
         frame = child;
         pool_latch(frame, POOL_SHARED);
-        if (node_level(pool_frame_bytes(frame)) + 1 != level) { /* the writer was there, or damage: btree_get sees */
+        node = pool_frame_bytes(frame);
+        if (node_level(node) + 1 != level || !node_covers(node, key)) { /* the writer was there, or damage */
             tree_leave(tree, NULL, frame);
             break;
         }

@@ -33,8 +33,9 @@ static int put_row(struct btree *tree, struct txn *txn, struct btree_slice key, 
     }
     if (!leaf_takes(node, key, value, found, slot)) {
         bool is_run = !found && hint_is_run(tree, key, leaf, slot);
+        uint64_t page = pool_frame_page(leaf);
         tree_leave(tree, txn, leaf);
-        return split_and_insert(tree, txn, key, value, is_run);
+        return split_and_insert(tree, txn, page, key, value, is_run);
     }
     txn_edit_begin(txn, leaf);
     if (found) {

@@ -185,22 +185,27 @@ struct tree_path {
     struct btree *tree;
     struct txn *txn;
     struct btree_slice key;
+    uint64_t leaf;           /* page that the key was found to belong to: where the pass has to end */
     bool is_insert;          /* splits at the right edge where the key is there */
     bool has_split;          /* path_pin_child has just split what it returned */
     struct pool_frame *node; /* an inner node with room for two separators, pinned (the root's pin is the tree's) */
 };
 
 /* Stands on the root, splitting it first if it is an inner node without room. On failure there is nothing to end. */
-int path_begin(struct tree_path *path, struct btree *tree, struct txn *txn, struct btree_slice key, bool is_insert);
+int path_begin(struct tree_path *path, struct btree *tree, struct txn *txn, struct btree_slice key, uint64_t leaf,
+               bool is_insert);
 void path_end(struct tree_path *path);
 /* The child that covers the key, pinned; an inner one without room has been split. */
 int path_pin_child(struct tree_path *path, uint32_t *ret_index, struct pool_frame **ret_child);
 /* Goes on to a child (takes over its pin). */
 void path_go_to(struct tree_path *path, struct pool_frame *child);
+/* -EUCLEAN unless the leaf at the end is the one that was found before: leaves are also found without their parents,
+ * and only these say with certainty what a leaf covers. */
+int path_check_leaf(const struct tree_path *path, struct pool_frame *leaf);
 
 /* Inserts a row (or puts a longer value) that its leaf has no room for; is_run: it goes on with an ascending run. */
-int split_and_insert(struct btree *tree, struct txn *txn, struct btree_slice key, struct btree_slice value,
-                     bool is_run);
+int split_and_insert(struct btree *tree, struct txn *txn, uint64_t leaf, struct btree_slice key,
+                     struct btree_slice value, bool is_run);
 
 /* --- merge.c ------------------------------------------------------------------------------------------------------ */
 
@@ -211,8 +216,8 @@ struct node_cut {
     uint32_t from, to; /* rows of the leaf that go */
 };
 
-/* Removes rows [from, to) of the leaf that covers key, merging or filling up thin nodes on the way down. */
-int merge_and_remove(struct btree *tree, struct txn *txn, struct btree_slice key, struct node_cut cut);
+/* Removes rows of the leaf that covers key, merging or filling up thin nodes on the way down. */
+int merge_and_remove(struct btree *tree, struct txn *txn, uint64_t leaf, struct btree_slice key, struct node_cut cut);
 
 /* --- delete.c ----------------------------------------------------------------------------------------------------- */
 

@@ -181,10 +181,10 @@ static int settle(struct tree_path *path, uint32_t index, struct pool_frame *chi
 static int settle_leaf(struct tree_path *path, uint32_t index, struct pool_frame *leaf, struct node_cut cut)
 {
     bool is_done;
-    if (cut.to > node_count(pool_frame_bytes(leaf))) {
-        return tree_damaged(pool_frame_page(leaf), "is not the leaf that was found before");
+    int error = path_check_leaf(path, leaf);
+    if (!error) {
+        error = settle(path, index, leaf, cut, &is_done);
     }
-    int error = settle(path, index, leaf, cut, &is_done);
     if (error || is_done) {
         return error;
     }
@@ -222,10 +222,10 @@ static int pin_settled_child(struct tree_path *path, uint32_t *ret_index, struct
     return *ret_shrunk ? 0 : path_pin_child(path, ret_index, ret_child);
 }
 
-int merge_and_remove(struct btree *tree, struct txn *txn, struct btree_slice key, struct node_cut cut)
+int merge_and_remove(struct btree *tree, struct txn *txn, uint64_t leaf, struct btree_slice key, struct node_cut cut)
 {
     struct tree_path path;
-    int error = path_begin(&path, tree, txn, key, false);
+    int error = path_begin(&path, tree, txn, key, leaf, false);
     if (error) {
         return error;
     }

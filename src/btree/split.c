@@ -214,9 +214,11 @@ static void plan_inner_split(struct btree *tree, struct split *split, const uint
     BASE_ASSERT(is_split); /* separators are small against a page, so near the middle both parts fit */
 }
 
-int path_begin(struct tree_path *path, struct btree *tree, struct txn *txn, struct btree_slice key, bool is_insert)
+int path_begin(struct tree_path *path, struct btree *tree, struct txn *txn, struct btree_slice key, uint64_t leaf,
+               bool is_insert)
 {
-    *path = (struct tree_path){.tree = tree, .txn = txn, .key = key, .is_insert = is_insert, .node = tree->root};
+    *path = (struct tree_path){
+        .tree = tree, .txn = txn, .key = key, .leaf = leaf, .is_insert = is_insert, .node = tree->root};
     const uint8_t *node = pool_frame_bytes(tree->root);
     if (node_level(node) == 0 || has_room_for_two(node)) {
         return 0;
@@ -243,6 +245,12 @@ void path_go_to(struct tree_path *path, struct pool_frame *child)
 {
     path_end(path);
     path->node = child;
+}
+
+int path_check_leaf(const struct tree_path *path, struct pool_frame *leaf)
+{
+    uint64_t page = pool_frame_page(leaf);
+    return page == path->leaf ? 0 : tree_damaged(page, "is not the leaf that was found by its fence keys");
 }
 
 int path_pin_child(struct tree_path *path, uint32_t *ret_index, struct pool_frame **ret_child)
@@ -332,15 +340,17 @@ static int split_leaf(struct tree_path *path, uint32_t index, struct pool_frame 
     return 0;
 }
 
-int split_and_insert(struct btree *tree, struct txn *txn, struct btree_slice key, struct btree_slice value, bool is_run)
+int split_and_insert(struct btree *tree, struct txn *txn, uint64_t leaf, struct btree_slice key,
+                     struct btree_slice value, bool is_run)
 {
     struct tree_path path;
-    int error = path_begin(&path, tree, txn, key, true);
+    int error = path_begin(&path, tree, txn, key, leaf, true);
     if (error) {
         return error;
     }
     if (node_level(pool_frame_bytes(tree->root)) == 0) {
-        return split_leaf(&path, 0, tree->root, value, is_run);
+        error = path_check_leaf(&path, tree->root);
+        return error ? error : split_leaf(&path, 0, tree->root, value, is_run);
     }
     for (;;) {
         uint32_t index;
@@ -350,7 +360,10 @@ int split_and_insert(struct btree *tree, struct txn *txn, struct btree_slice key
             break;
         }
         if (node_level(pool_frame_bytes(child)) == 0) {
-            error = split_leaf(&path, index, child, value, is_run);
+            error = path_check_leaf(&path, child);
+            if (!error) {
+                error = split_leaf(&path, index, child, value, is_run);
+            }
             txn_page_unpin(txn, child);
             break;
         }
