@@ -17,8 +17,9 @@ enum { PERMISSION_BITS = 07777, NANOSECONDS_PER_SECOND = 1000000000 };
 static uint32_t without_set_id(uint32_t mode)
 {
     mode &= ~(uint32_t)S_ISUID;
-    if (mode & S_IXGRP)
+    if (mode & S_IXGRP) {
         mode &= ~(uint32_t)S_ISGID;
+    }
     return mode;
 }
 
@@ -34,14 +35,16 @@ int fs_get_attributes(struct fs *fs, uint64_t number, struct fs_attributes *ret_
     struct fs_inode *inode;
     struct fs_inode_row row;
     int error = fs_inode_acquire(fs, number, &inode);
-    if (error)
+    if (error) {
         return error;
+    }
     base_latch_lock_shared(&inode->latch);
     error = fs_inode_row_read(fs, NULL, number, &row);
     base_latch_unlock_shared(&inode->latch);
     fs_inode_release(fs, inode);
-    if (!error)
+    if (!error) {
         *ret_attributes = row.attributes;
+    }
     return error;
 }
 
@@ -53,28 +56,35 @@ static bool time_is_valid(struct timespec time)
 static int check_changes(const struct fs_changes *changes, uint32_t mode)
 {
     if (changes->set & FS_SET_SIZE) {
-        if (S_ISDIR(mode))
+        if (S_ISDIR(mode)) {
             return -EISDIR;
-        if (!S_ISREG(mode))
+        }
+        if (!S_ISREG(mode)) {
             return -EINVAL;
-        if (changes->size > (uint64_t)FS_FILE_SIZE_MAX)
+        }
+        if (changes->size > (uint64_t)FS_FILE_SIZE_MAX) {
             return -EFBIG;
+        }
     }
     if (((changes->set & FS_SET_ACCESS_TIME) && !time_is_valid(changes->access_time)) ||
         ((changes->set & FS_SET_MODIFICATION_TIME) && !time_is_valid(changes->modification_time)) ||
-        ((changes->set & FS_SET_CHANGE_TIME) && !time_is_valid(changes->change_time)))
+        ((changes->set & FS_SET_CHANGE_TIME) && !time_is_valid(changes->change_time))) {
         return -EINVAL;
+    }
     return 0;
 }
 
 static uint32_t new_mode(const struct fs_caller *caller, const struct fs_changes *changes, uint32_t old_mode)
 {
-    if (changes->set & FS_SET_MODE)
+    if (changes->set & FS_SET_MODE) {
         return (old_mode & S_IFMT) | (changes->mode & PERMISSION_BITS);
-    if ((changes->set & (FS_SET_UID | FS_SET_GID)) && !S_ISDIR(old_mode))
+    }
+    if ((changes->set & (FS_SET_UID | FS_SET_GID)) && !S_ISDIR(old_mode)) {
         return without_set_id(old_mode);
-    if (changes->set & FS_SET_SIZE)
+    }
+    if (changes->set & FS_SET_SIZE) {
         return fs_mode_without_set_id(caller, old_mode);
+    }
     return old_mode;
 }
 
@@ -84,20 +94,25 @@ static void apply_changes(const struct fs_caller *caller, const struct fs_change
     struct timespec now = base_clock_now();
     uint32_t set = changes->set;
     attributes->mode = new_mode(caller, changes, attributes->mode);
-    if (set & FS_SET_UID)
+    if (set & FS_SET_UID) {
         attributes->uid = changes->uid;
-    if (set & FS_SET_GID)
+    }
+    if (set & FS_SET_GID) {
         attributes->gid = changes->gid;
-    if (set & FS_SET_SIZE)
+    }
+    if (set & FS_SET_SIZE) {
         attributes->size = changes->size;
-    if (set & FS_SET_ACCESS_TIME)
+    }
+    if (set & FS_SET_ACCESS_TIME) {
         attributes->access_time = changes->access_time;
-    else if (set & FS_SET_ACCESS_TIME_NOW)
+    } else if (set & FS_SET_ACCESS_TIME_NOW) {
         attributes->access_time = now;
-    if (set & FS_SET_MODIFICATION_TIME)
+    }
+    if (set & FS_SET_MODIFICATION_TIME) {
         attributes->modification_time = changes->modification_time;
-    else if (set & (FS_SET_MODIFICATION_TIME_NOW | FS_SET_SIZE))
+    } else if (set & (FS_SET_MODIFICATION_TIME_NOW | FS_SET_SIZE)) {
         attributes->modification_time = now;
+    }
     attributes->change_time = set & FS_SET_CHANGE_TIME ? changes->change_time : now;
 }
 
@@ -107,24 +122,29 @@ static int set_locked(struct fs *fs, const struct fs_caller *caller, struct fs_i
 {
     struct fs_inode_row old, new;
     int error = fs_inode_row_read(fs, NULL, inode->number, &old);
-    if (!error)
+    if (!error) {
         error = check_changes(changes, old.attributes.mode);
-    if (error)
+    }
+    if (error) {
         return error;
+    }
     new = old;
-    if (changes->set != 0)
+    if (changes->set != 0) {
         apply_changes(caller, changes, &new.attributes);
+    }
 
     if (changes->set & FS_SET_SIZE) {
         error = fs_content_resize(fs, inode, &old, &new);
     } else if (changes->set != 0) {
         struct txn *txn;
         error = fs_row_changes_begin(fs, 1, 0, true, &txn); /* takes no space for long: chmod works on a full disk */
-        if (!error)
+        if (!error) {
             error = fs_row_changes_end(txn, fs_inode_row_write(fs, txn, inode->number, &new, false, NULL));
+        }
     }
-    if (!error)
+    if (!error) {
         *ret_attributes = new.attributes;
+    }
     return error;
 }
 
@@ -133,8 +153,9 @@ int fs_set_attributes(struct fs *fs, const struct fs_caller *caller, uint64_t nu
 {
     struct fs_inode *inode;
     int error = fs_inode_acquire(fs, number, &inode);
-    if (error)
+    if (error) {
         return error;
+    }
     base_latch_lock_exclusive(&inode->latch);
     error = set_locked(fs, caller, inode, changes, ret_attributes);
     base_latch_unlock_exclusive(&inode->latch);

@@ -16,12 +16,15 @@ void check_problem(struct checker *checker, const char *format, ...)
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     /* Names are bytes of the file: nothing in them may drive a terminal. */
-    for (char *c = text; *c != '\0'; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7F)
+    for (char *c = text; *c != '\0'; c++) {
+        if ((unsigned char)*c < 0x20 || *c == 0x7F) {
             *c = '?';
+        }
+    }
     checker->report->problems++;
-    if (checker->report->problem != NULL)
+    if (checker->report->problem != NULL) {
         checker->report->problem(checker->report->context, text);
+    }
 }
 
 /* Lines of the layers below. */
@@ -39,18 +42,22 @@ int check_table(struct checker *checker, uint8_t table, check_row row, void *con
     while (ret == 0) {
         struct btree_slice key = btree_cursor_key(checker->cursor);
 
-        if (*(const uint8_t *)key.bytes != table)
+        if (*(const uint8_t *)key.bytes != table) {
             return 0;
+        }
         checker->report->rows++;
         ret = row(checker, key, btree_cursor_value(checker->cursor), context);
-        if (ret < 0)
+        if (ret < 0) {
             return ret;
+        }
         ret = btree_cursor_next(checker->cursor, NULL);
     }
-    if (ret == -ENOENT)
+    if (ret == -ENOENT) {
         return 0;
-    if (ret != -EUCLEAN && ret != -EIO)
+    }
+    if (ret != -EUCLEAN && ret != -EIO) {
         return ret;
+    }
     check_problem(checker, "table %c: rows can't all be read", table);
     checker->incomplete = true;
     return 0;
@@ -79,24 +86,28 @@ static int check_other_tables(struct checker *checker)
         uint64_t rows = 0;
         int ret = btree_cursor_seek(checker->cursor, NULL, (struct btree_slice){&table, 1});
 
-        if (ret == -ENOENT)
+        if (ret == -ENOENT) {
             return 0;
+        }
         if (ret == -EUCLEAN || ret == -EIO) {
             /* Each table's own scan will say so. */
             checker->incomplete = true;
             return 0;
         }
-        if (ret < 0)
+        if (ret < 0) {
             return ret;
+        }
         table = *(const uint8_t *)btree_cursor_key(checker->cursor).bytes;
         if (!is_known(table)) {
             ret = check_table(checker, table, report_unknown, &rows);
-            if (ret < 0)
+            if (ret < 0) {
                 return ret;
+            }
             check_problem(checker, "%llu rows of the unknown table %u", (unsigned long long)rows, table);
         }
-        if (table == UINT8_MAX)
+        if (table == UINT8_MAX) {
             return 0;
+        }
         table++;
     }
 }
@@ -108,11 +119,13 @@ static int check_rows(struct checker *checker)
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         int ret = steps[i](checker);
 
-        if (ret < 0)
+        if (ret < 0) {
             return ret;
+        }
     }
-    if (!checker->incomplete)
+    if (!checker->incomplete) {
         check_links(checker);
+    }
     return check_contents(checker);
 }
 
@@ -123,8 +136,9 @@ static int check_layers_below(struct checker *checker)
     struct btree_verify_report tree_report = {.problem = pass_problem, .context = checker};
     int ret = store_check(checker->fs->store, &store_report);
 
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     report->pages = store_report.pages_checked;
     return btree_verify(checker->fs->tree, &tree_report);
 }
@@ -136,12 +150,14 @@ static int make_room(struct checker *checker)
     store_get_statistics(checker->fs->store, &statistics);
     checker->block_count = statistics.file_blocks;
     checker->named = calloc((size_t)(checker->block_count / 8 + 1), 1);
-    if (checker->named == NULL)
+    if (checker->named == NULL) {
         return -ENOMEM;
+    }
     if (checker->report->data) {
         checker->buffer = malloc(FS_CHUNK_SIZE);
-        if (checker->buffer == NULL)
+        if (checker->buffer == NULL) {
             return -ENOMEM;
+        }
     }
     return btree_cursor_open(checker->fs->tree, &checker->cursor);
 }
@@ -154,12 +170,15 @@ int fs_check(struct fs *fs, struct fs_check_report *report)
     report->problems = report->inodes = report->directories = report->entries = report->orphans = 0;
     report->content_blocks = report->pages = report->rows = 0;
     ret = check_layers_below(&checker);
-    if (ret == 0)
+    if (ret == 0) {
         ret = make_room(&checker);
-    if (ret == 0)
+    }
+    if (ret == 0) {
         ret = check_rows(&checker);
-    if (checker.cursor != NULL)
+    }
+    if (checker.cursor != NULL) {
         btree_cursor_close(checker.cursor);
+    }
     free(checker.buffer);
     free(checker.named);
     free(checker.records);

@@ -30,17 +30,21 @@ static void end_contents(struct checker *checker, const struct contents *content
 {
     const struct fs_attributes *attributes = &contents->row.attributes;
 
-    if (contents->inode == 0 || !contents->known)
+    if (contents->inode == 0 || !contents->known) {
         return;
+    }
     contents->record->flags &= (uint16_t)~CHECK_CONTENTS;
-    if (contents->has_pieces && contents->has_chunks)
+    if (contents->has_pieces && contents->has_chunks) {
         check_problem(checker, "inode %" PRIu64 ": has pieces and chunks", contents->inode);
-    if (contents->counted && contents->blocks != contents->row.content_blocks)
+    }
+    if (contents->counted && contents->blocks != contents->row.content_blocks) {
         check_problem(checker, "inode %" PRIu64 ": counts %" PRIu64 " content blocks, its rows name %" PRIu64,
                       contents->inode, contents->row.content_blocks, contents->blocks);
-    if (S_ISLNK(attributes->mode) && !is_orphan(contents) && contents->pieces_end != attributes->size)
+    }
+    if (S_ISLNK(attributes->mode) && !is_orphan(contents) && contents->pieces_end != attributes->size) {
         check_problem(checker, "symlink %" PRIu64 ": a target of %" PRIu64 " bytes, %" PRIu64 " are there",
                       contents->inode, attributes->size, contents->pieces_end);
+    }
 }
 
 static void begin_contents(struct checker *checker, uint64_t inode, struct contents *ret_contents)
@@ -49,14 +53,17 @@ static void begin_contents(struct checker *checker, uint64_t inode, struct conte
 
     contents.record = check_find(checker, inode);
     if (contents.record == NULL) {
-        if (!checker->incomplete)
+        if (!checker->incomplete) {
             check_problem(checker, "inode %" PRIu64 " has contents, but does not exist", inode);
+        }
     } else if (fs_inode_row_read(checker->fs, NULL, inode, &contents.row) == 0) {
         contents.known = true;
-        if (!S_ISREG(contents.row.attributes.mode) && !S_ISLNK(contents.row.attributes.mode))
+        if (!S_ISREG(contents.row.attributes.mode) && !S_ISLNK(contents.row.attributes.mode)) {
             check_problem(checker, "inode %" PRIu64 " has contents, but is no file", inode);
-        if ((contents.record->flags & CHECK_FREEING) != 0)
+        }
+        if ((contents.record->flags & CHECK_FREEING) != 0) {
             (void)fs_freeing_find(checker->fs, NULL, inode, &contents.freeing_from);
+        }
     }
     *ret_contents = contents;
 }
@@ -76,13 +83,16 @@ static void check_piece(struct checker *checker, struct contents *contents, uint
         return;
     }
     contents->pieces_end = offset + size;
-    if (!contents->known)
+    if (!contents->known) {
         return;
-    if (S_ISLNK(contents->row.attributes.mode))
+    }
+    if (S_ISLNK(contents->row.attributes.mode)) {
         limit = FS_SYMLINK_SIZE_MAX;
-    if (contents->pieces_end > limit || contents->pieces_end > contents->row.attributes.size)
+    }
+    if (contents->pieces_end > limit || contents->pieces_end > contents->row.attributes.size) {
         check_problem(checker, "inode %" PRIu64 ": pieces up to %" PRIu64 ", but its size is %" PRIu64, contents->inode,
                       contents->pieces_end, contents->row.attributes.size);
+    }
 }
 
 /* --- Chunks ------------------------------------------------------------------------------------------------------- */
@@ -96,11 +106,13 @@ static void note_block(struct checker *checker, const struct contents *contents,
 {
     uint8_t bit = (uint8_t)(1U << (block % 8));
 
-    if (block >= checker->block_count)
+    if (block >= checker->block_count) {
         return; /* the decoder has compared it with the bitmap */
-    if (is_named(checker, block))
+    }
+    if (is_named(checker, block)) {
         check_problem(checker, "inode %" PRIu64 ": block %" PRIu64 " at offset %" PRIu64 " is named twice",
                       contents->inode, block, offset);
+    }
     checker->named[block / 8] |= bit;
     checker->report->content_blocks++;
 }
@@ -111,27 +123,34 @@ static void check_place(struct checker *checker, const struct contents *contents
 {
     uint64_t size = contents->row.attributes.size, end = offset;
 
-    for (uint32_t slot = 0; slot < FS_CHUNK_BLOCKS; slot++)
-        if (chunk->blocks[slot] != 0)
+    for (uint32_t slot = 0; slot < FS_CHUNK_BLOCKS; slot++) {
+        if (chunk->blocks[slot] != 0) {
             end = offset + (uint64_t)(slot + 1) * STORE_BLOCK_SIZE;
-    if (!contents->known || is_orphan(contents) || offset >= contents->freeing_from)
+        }
+    }
+    if (!contents->known || is_orphan(contents) || offset >= contents->freeing_from) {
         return;
-    if (!S_ISREG(contents->row.attributes.mode))
+    }
+    if (!S_ISREG(contents->row.attributes.mode)) {
         check_problem(checker, "symlink %" PRIu64 " has a chunk", contents->inode);
-    else if (end > fs_round_up(size, STORE_BLOCK_SIZE))
+    } else if (end > fs_round_up(size, STORE_BLOCK_SIZE)) {
         check_problem(checker, "inode %" PRIu64 ": contents up to %" PRIu64 ", but its size is %" PRIu64,
                       contents->inode, end, size);
+    }
 }
 
 static bool tail_is_zero(const struct contents *contents, uint64_t offset, const uint8_t *bytes)
 {
     uint64_t size = contents->row.attributes.size;
 
-    if (!contents->known || is_orphan(contents) || size <= offset || size - offset >= STORE_BLOCK_SIZE)
+    if (!contents->known || is_orphan(contents) || size <= offset || size - offset >= STORE_BLOCK_SIZE) {
         return true;
-    for (uint64_t i = size - offset; i < STORE_BLOCK_SIZE; i++)
-        if (bytes[i] != 0)
+    }
+    for (uint64_t i = size - offset; i < STORE_BLOCK_SIZE; i++) {
+        if (bytes[i] != 0) {
             return false;
+        }
+    }
     return true;
 }
 
@@ -147,15 +166,17 @@ static void check_bytes(struct checker *checker, const struct contents *contents
         const uint8_t *bytes = checker->buffer + (size_t)i * STORE_BLOCK_SIZE;
         uint64_t at = offset + (uint64_t)(slot + i) * STORE_BLOCK_SIZE;
 
-        if ((chunk->unwritten >> (slot + i) & 1U) != 0)
+        if ((chunk->unwritten >> (slot + i) & 1U) != 0) {
             continue;
-        if (store_content_checksum(bytes) != chunk->checksums[slot + i])
+        }
+        if (store_content_checksum(bytes) != chunk->checksums[slot + i]) {
             check_problem(checker,
                           "inode %" PRIu64 ": contents at offset %" PRIu64 " (block %" PRIu64 "): wrong checksum",
                           contents->inode, at, run.block + i);
-        else if (!tail_is_zero(contents, at, bytes))
+        } else if (!tail_is_zero(contents, at, bytes)) {
             check_problem(checker, "inode %" PRIu64 ": bytes beyond its size in block %" PRIu64 " are not zero",
                           contents->inode, run.block + i);
+        }
     }
 }
 
@@ -167,8 +188,9 @@ static void check_chunk(struct checker *checker, struct contents *contents, uint
     contents->has_chunks = true;
     if (offset % FS_CHUNK_SIZE != 0 || offset > FS_FILE_SIZE_MAX ||
         fs_chunk_decode(checker->fs->store, value, &chunk, &reason) < 0) {
-        if (offset % FS_CHUNK_SIZE != 0 || offset > FS_FILE_SIZE_MAX)
+        if (offset % FS_CHUNK_SIZE != 0 || offset > FS_FILE_SIZE_MAX) {
             base_reason_set(&reason, "an impossible offset");
+        }
         check_problem(checker, "inode %" PRIu64 ": chunk at offset %" PRIu64 ": %s", contents->inode, offset,
                       reason.text);
         contents->counted = false;
@@ -180,10 +202,12 @@ static void check_chunk(struct checker *checker, struct contents *contents, uint
     for (uint32_t slot = 0; slot < FS_CHUNK_BLOCKS;) {
         struct store_run run = fs_chunk_run(&chunk, slot);
 
-        for (uint32_t i = 0; i < run.count; i++)
+        for (uint32_t i = 0; i < run.count; i++) {
             note_block(checker, contents, offset + (uint64_t)(slot + i) * STORE_BLOCK_SIZE, run.block + i);
-        if (run.count > 0 && checker->report->data)
+        }
+        if (run.count > 0 && checker->report->data) {
             check_bytes(checker, contents, offset, &chunk, slot, run);
+        }
         slot += run.count > 0 ? run.count : 1;
     }
 }
@@ -202,20 +226,22 @@ static int check_content_row(struct checker *checker, struct btree_slice key, st
     }
     inode = base_get_be64((const uint8_t *)key.bytes + 1);
     offset = base_get_be64((const uint8_t *)key.bytes + 9);
-    if (inode == 0)
+    if (inode == 0) {
         check_problem(checker, "table C: contents of inode 0");
+    }
     if (inode != contents->inode) {
         end_contents(checker, contents);
         begin_contents(checker, inode, contents);
     }
     kind = value.size > 0 ? *(const uint8_t *)value.bytes : 0;
-    if (kind == FS_CONTENT_PIECE)
+    if (kind == FS_CONTENT_PIECE) {
         check_piece(checker, contents, offset, value);
-    else if (kind == FS_CONTENT_CHUNK)
+    } else if (kind == FS_CONTENT_CHUNK) {
         check_chunk(checker, contents, offset, value);
-    else
+    } else {
         check_problem(checker, "inode %" PRIu64 ": contents at offset %" PRIu64 ": unknown kind %u", inode, offset,
                       (unsigned)kind);
+    }
     return 0;
 }
 
@@ -232,13 +258,15 @@ static int check_leaks(struct checker *checker)
         for (uint64_t block = run.block; block < end;) {
             uint64_t first = block;
 
-            while (block < end && block < checker->block_count && !is_named(checker, block))
+            while (block < end && block < checker->block_count && !is_named(checker, block)) {
                 block++;
-            if (block > first)
+            }
+            if (block > first) {
                 check_problem(checker, "blocks %" PRIu64 "+%" PRIu64 " are marked as contents, but no row names them",
                               first, block - first);
-            else
+            } else {
                 block++;
+            }
         }
         from = end;
     }
@@ -250,12 +278,15 @@ int check_contents(struct checker *checker)
     struct contents contents = {.inode = 0};
     int ret = check_table(checker, 'C', check_content_row, &contents);
 
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     end_contents(checker, &contents);
-    for (size_t i = 0; i < checker->record_count && !checker->incomplete; i++)
-        if ((checker->records[i].flags & CHECK_CONTENTS) != 0)
+    for (size_t i = 0; i < checker->record_count && !checker->incomplete; i++) {
+        if ((checker->records[i].flags & CHECK_CONTENTS) != 0) {
             check_problem(checker, "inode %" PRIu64 ": should have rows of contents, but has none",
                           checker->records[i].inode);
+        }
+    }
     return checker->incomplete ? 0 : check_leaks(checker);
 }

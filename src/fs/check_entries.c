@@ -19,27 +19,30 @@ static void end_directory(struct checker *checker, const struct directory *direc
     struct check_record *record = check_find(checker, directory->inode);
     struct fs_inode_row row;
 
-    if (directory->inode == 0 || checker->incomplete)
+    if (directory->inode == 0 || checker->incomplete) {
         return;
+    }
     if (record == NULL) {
         check_problem(checker, "directory %" PRIu64 " has entries, but does not exist", directory->inode);
         return;
     }
     record->flags &= (uint16_t)~CHECK_ENTRIES;
-    if (!S_ISDIR(record->type))
+    if (!S_ISDIR(record->type)) {
         check_problem(checker, "inode %" PRIu64 " has entries, but is no directory", directory->inode);
-    else if (record->link_count == 0)
+    } else if (record->link_count == 0) {
         check_problem(checker, "directory %" PRIu64 " is removed, but has entries", directory->inode);
-    else if (fs_inode_row_read(checker->fs, NULL, directory->inode, &row) == 0 &&
-             row.attributes.size != directory->entries)
+    } else if (fs_inode_row_read(checker->fs, NULL, directory->inode, &row) == 0 &&
+               row.attributes.size != directory->entries) {
         check_problem(checker, "directory %" PRIu64 ": counts %" PRIu64 " entries, but has %" PRIu64, directory->inode,
                       row.attributes.size, directory->entries);
+    }
 }
 
 static bool name_is_valid(const char *name, size_t size)
 {
-    if (size == 0 || size > FS_NAME_SIZE_MAX || memchr(name, '/', size) != NULL || memchr(name, '\0', size) != NULL)
+    if (size == 0 || size > FS_NAME_SIZE_MAX || memchr(name, '/', size) != NULL || memchr(name, '\0', size) != NULL) {
         return false;
+    }
     return name[0] != '.' || (size != 1 && !(size == 2 && name[1] == '.'));
 }
 
@@ -52,26 +55,32 @@ static void check_child(struct checker *checker, uint64_t parent, const char *na
     struct check_record *record = check_find(checker, child), *parent_record;
 
     if (record == NULL) {
-        if (!checker->incomplete)
+        if (!checker->incomplete) {
             check_problem(checker,
                           "directory %" PRIu64 ": entry \"%.*s\" leads to inode %" PRIu64 ", which does not exist",
                           parent, name_size, name, child);
+        }
         return;
     }
-    if (record->names < UINT32_MAX)
+    if (record->names < UINT32_MAX) {
         record->names++;
-    if (record->type != 0 && record->type != type)
+    }
+    if (record->type != 0 && record->type != type) {
         check_problem(checker, "directory %" PRIu64 ": entry \"%.*s\": type %o, but inode %" PRIu64 " has %o", parent,
                       name_size, name, type, child, (unsigned)record->type);
-    if (!S_ISDIR(record->type))
+    }
+    if (!S_ISDIR(record->type)) {
         return;
+    }
     parent_record = check_find(checker, parent);
-    if (parent_record != NULL)
+    if (parent_record != NULL) {
         parent_record->subdirectories++;
-    if (record->parent != parent)
+    }
+    if (record->parent != parent) {
         check_problem(checker,
                       "directory %" PRIu64 ": entry \"%.*s\": directory %" PRIu64 " has %" PRIu64 " as its parent",
                       parent, name_size, name, child, record->parent);
+    }
 }
 
 static int check_entry(struct checker *checker, struct btree_slice key, struct btree_slice value, void *context)
@@ -88,19 +97,21 @@ static int check_entry(struct checker *checker, struct btree_slice key, struct b
     if (parent != directory->inode) {
         end_directory(checker, directory);
         *directory = (struct directory){.inode = parent};
-        if (parent == 0)
+        if (parent == 0) {
             check_problem(checker, "table D: entries of inode 0");
+        }
     }
     directory->entries++;
     checker->report->entries++;
-    if (!name_is_valid(name, key.size - PREFIX_SIZE))
+    if (!name_is_valid(name, key.size - PREFIX_SIZE)) {
         check_problem(checker, "directory %" PRIu64 ": an impossible name of %zu bytes", parent,
                       key.size - PREFIX_SIZE);
-    else if (value.size != ENTRY_SIZE)
+    } else if (value.size != ENTRY_SIZE) {
         check_problem(checker, "directory %" PRIu64 ": entry \"%.*s\": a value of %zu bytes", parent,
                       (int)(key.size - PREFIX_SIZE), name, value.size);
-    else
+    } else {
         check_child(checker, parent, name, (int)(key.size - PREFIX_SIZE), value);
+    }
     return 0;
 }
 
@@ -109,7 +120,8 @@ int check_entries(struct checker *checker)
     struct directory directory = {.inode = 0};
     int ret = check_table(checker, 'D', check_entry, &directory);
 
-    if (ret == 0)
+    if (ret == 0) {
         end_directory(checker, &directory);
+    }
     return ret;
 }

@@ -18,10 +18,11 @@ struct check_record *check_find(struct checker *checker, uint64_t inode)
     while (low < high) {
         size_t middle = low + (high - low) / 2;
 
-        if (checker->records[middle].inode < inode)
+        if (checker->records[middle].inode < inode) {
             low = middle + 1;
-        else
+        } else {
             high = middle;
+        }
     }
     return low < checker->record_count && checker->records[low].inode == inode ? &checker->records[low] : NULL;
 }
@@ -34,8 +35,9 @@ static struct check_record *add_record(struct checker *checker, uint64_t inode)
         size_t capacity = checker->record_capacity + checker->record_capacity / 2 + 1024;
         struct check_record *records = realloc(checker->records, capacity * sizeof *records);
 
-        if (records == NULL)
+        if (records == NULL) {
             return NULL;
+        }
         checker->records = records;
         checker->record_capacity = capacity;
     }
@@ -61,12 +63,13 @@ static void check_content_count(struct checker *checker, const struct fs_inode_r
 {
     bool is_long_symlink = S_ISLNK(record->type) && row->attributes.size > FS_SYMLINK_INLINE_MAX;
 
-    if (row->content_blocks > 0 && !S_ISREG(record->type))
+    if (row->content_blocks > 0 && !S_ISREG(record->type)) {
         check_problem(checker, "inode %" PRIu64 ": counts content blocks, but is no regular file", record->inode);
-    else if (row->content_blocks > 0)
+    } else if (row->content_blocks > 0) {
         record->flags |= CHECK_CONTENTS | CHECK_BLOCKS;
-    else if (is_long_symlink && record->link_count > 0)
+    } else if (is_long_symlink && record->link_count > 0) {
         record->flags |= CHECK_CONTENTS;
+    }
 }
 
 static int check_inode(struct checker *checker, struct btree_slice key, struct btree_slice value, void *context)
@@ -88,8 +91,9 @@ static int check_inode(struct checker *checker, struct btree_slice key, struct b
     }
     checker->report->inodes++;
     record = add_record(checker, inode);
-    if (record == NULL)
+    if (record == NULL) {
         return -ENOMEM;
+    }
     fault = fs_inode_row_find_fault(value.bytes, value.size);
     if (fault != NULL) {
         check_problem(checker, "inode %" PRIu64 ": its row is damaged: %s", inode, fault);
@@ -97,16 +101,18 @@ static int check_inode(struct checker *checker, struct btree_slice key, struct b
         checker->incomplete = true;
         return 0;
     }
-    if (fs_inode_row_decode(inode, value.bytes, value.size, &row) < 0)
+    if (fs_inode_row_decode(inode, value.bytes, value.size, &row) < 0) {
         return -EUCLEAN;
+    }
     record->type = (uint16_t)(row.attributes.mode & S_IFMT);
     record->link_count = row.attributes.link_count;
     record->parent = row.parent;
     check_content_count(checker, &row, record);
     if (S_ISDIR(record->type)) {
         checker->report->directories++;
-        if (row.attributes.size > 0)
+        if (row.attributes.size > 0) {
             record->flags |= CHECK_ENTRIES;
+        }
     }
     return 0;
 }
@@ -116,20 +122,24 @@ int check_inodes(struct checker *checker)
     const struct check_record *root;
     int ret = check_table(checker, 'I', check_inode, NULL);
 
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
-    if (checker->incomplete)
+    }
+    if (checker->incomplete) {
         return 0;
-    if (checker->next_number == 0)
+    }
+    if (checker->next_number == 0) {
         check_problem(checker, "there is no superinode");
-    else if (checker->record_count > 0 && checker->records[checker->record_count - 1].inode >= checker->next_number)
+    } else if (checker->record_count > 0 && checker->records[checker->record_count - 1].inode >= checker->next_number) {
         check_problem(checker, "inode %" PRIu64 " is beyond the next inode number, %" PRIu64,
                       checker->records[checker->record_count - 1].inode, checker->next_number);
+    }
     root = check_find(checker, FS_ROOT_INODE);
-    if (root == NULL || !S_ISDIR(root->type))
+    if (root == NULL || !S_ISDIR(root->type)) {
         check_problem(checker, "there is no root directory");
-    else if (root->parent != FS_ROOT_INODE)
+    } else if (root->parent != FS_ROOT_INODE) {
         check_problem(checker, "the root directory's parent is inode %" PRIu64, root->parent);
+    }
     return 0;
 }
 
@@ -145,16 +155,18 @@ static void check_freeing(struct checker *checker, struct btree_slice key, struc
         check_problem(checker, "inode %" PRIu64 ": its row of contents being freed is malformed", record->inode);
         return;
     }
-    if ((record->flags & CHECK_FREEING) != 0)
+    if ((record->flags & CHECK_FREEING) != 0) {
         check_problem(checker, "inode %" PRIu64 ": two rows of contents being freed", record->inode);
+    }
     record->flags |= CHECK_FREEING;
-    if ((record->flags & CHECK_BLOCKS) == 0)
+    if ((record->flags & CHECK_BLOCKS) == 0) {
         check_problem(checker, "inode %" PRIu64 ": contents being freed, but no blocks counted", record->inode);
-    else if (fs_inode_row_read(checker->fs, NULL, inode, &row) == 0 && row.attributes.link_count > 0 &&
-             from < row.attributes.size)
+    } else if (fs_inode_row_read(checker->fs, NULL, inode, &row) == 0 && row.attributes.link_count > 0 &&
+               from < row.attributes.size) {
         check_problem(checker,
                       "inode %" PRIu64 ": contents from %" PRIu64 " on are being freed, but its size is %" PRIu64,
                       inode, from, row.attributes.size);
+    }
 }
 
 static int check_orphan(struct checker *checker, struct btree_slice key, struct btree_slice value, void *context)
@@ -170,8 +182,9 @@ static int check_orphan(struct checker *checker, struct btree_slice key, struct 
     inode = base_get_be64((const uint8_t *)key.bytes + 1);
     record = check_find(checker, inode);
     if (record == NULL) {
-        if (!checker->incomplete)
+        if (!checker->incomplete) {
             check_problem(checker, "table O: inode %" PRIu64 " does not exist", inode);
+        }
         return 0;
     }
     if (key.size == FREEING_KEY_SIZE) {
@@ -180,8 +193,9 @@ static int check_orphan(struct checker *checker, struct btree_slice key, struct 
     }
     checker->report->orphans++;
     record->flags |= CHECK_ORPHAN;
-    if (value.size != 0)
+    if (value.size != 0) {
         check_problem(checker, "inode %" PRIu64 ": its orphan row is not empty", inode);
+    }
     return 0;
 }
 
@@ -197,31 +211,38 @@ static void check_directory_links(struct checker *checker, const struct check_re
     uint64_t inode = record->inode;
     bool removed = record->link_count == 0;
 
-    if (inode == FS_ROOT_INODE ? record->names > 0 : record->names != (removed ? 0U : 1U))
+    if (inode == FS_ROOT_INODE ? record->names > 0 : record->names != (removed ? 0U : 1U)) {
         check_problem(checker, "directory %" PRIu64 ": %" PRIu32 " entries lead to it", inode, record->names);
-    if ((uint64_t)record->link_count != (removed ? 0 : 2 + (uint64_t)record->subdirectories))
+    }
+    if ((uint64_t)record->link_count != (removed ? 0 : 2 + (uint64_t)record->subdirectories)) {
         check_problem(checker, "directory %" PRIu64 ": link count %" PRIu32 ", but %" PRIu32 " subdirectories", inode,
                       record->link_count, record->subdirectories);
-    if (inode == FS_ROOT_INODE && removed)
+    }
+    if (inode == FS_ROOT_INODE && removed) {
         check_problem(checker, "the root directory is removed");
+    }
 }
 
 static void check_record_links(struct checker *checker, const struct check_record *record)
 {
     bool orphan = (record->flags & CHECK_ORPHAN) != 0;
 
-    if (S_ISDIR(record->type))
+    if (S_ISDIR(record->type)) {
         check_directory_links(checker, record);
-    else if (record->link_count != record->names)
+    } else if (record->link_count != record->names) {
         check_problem(checker, "inode %" PRIu64 ": link count %" PRIu32 ", but %" PRIu32 " entries", record->inode,
                       record->link_count, record->names);
-    if (record->link_count == 0 && !orphan)
+    }
+    if (record->link_count == 0 && !orphan) {
         check_problem(checker, "inode %" PRIu64 ": no links and no orphan row", record->inode);
-    if (record->link_count > 0 && orphan)
+    }
+    if (record->link_count > 0 && orphan) {
         check_problem(checker, "inode %" PRIu64 ": an orphan row, but link count %" PRIu32, record->inode,
                       record->link_count);
-    if ((record->flags & CHECK_ENTRIES) != 0)
+    }
+    if ((record->flags & CHECK_ENTRIES) != 0) {
         check_problem(checker, "directory %" PRIu64 ": counts entries, but has none", record->inode);
+    }
 }
 
 /* From a directory up to the root, or to a directory whose way is known. A way that meets itself is a ring that nobody
@@ -235,8 +256,9 @@ static void check_way_up(struct checker *checker, struct check_record *start)
         record->flags |= CHECK_VISITING;
         record = check_find(checker, record->parent);
     }
-    if (record != NULL && (record->flags & CHECK_VISITING) != 0)
+    if (record != NULL && (record->flags & CHECK_VISITING) != 0) {
         check_problem(checker, "directory %" PRIu64 ": its parents lead round in a ring", record->inode);
+    }
     for (record = start; record != NULL && (record->flags & CHECK_VISITING) != 0;
          record = check_find(checker, record->parent)) {
         record->flags &= (uint16_t)~CHECK_VISITING;
@@ -250,7 +272,8 @@ void check_links(struct checker *checker)
         struct check_record *record = &checker->records[i];
 
         check_record_links(checker, record);
-        if (S_ISDIR(record->type) && record->link_count > 0)
+        if (S_ISDIR(record->type) && record->link_count > 0) {
             check_way_up(checker, record);
+        }
     }
 }

@@ -19,12 +19,13 @@ bool fs_content_may_report(void)
     uint64_t old = atomic_load_explicit(&window, memory_order_relaxed), fresh;
 
     do {
-        if (old >> 8 != second)
+        if (old >> 8 != second) {
             fresh = second << 8 | 1;
-        else if ((old & 0xFF) < LINES_PER_SECOND_MAX)
+        } else if ((old & 0xFF) < LINES_PER_SECOND_MAX) {
             fresh = old + 1;
-        else
+        } else {
             return false;
+        }
     } while (!atomic_compare_exchange_weak_explicit(&window, &old, fresh, memory_order_relaxed, memory_order_relaxed));
     return true;
 }
@@ -33,12 +34,14 @@ int fs_content_verify(uint64_t inode, uint64_t offset, uint64_t first_block, con
                       const uint64_t *checksums, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        if (store_content_checksum(bytes + (size_t)i * STORE_BLOCK_SIZE) == checksums[i])
+        if (store_content_checksum(bytes + (size_t)i * STORE_BLOCK_SIZE) == checksums[i]) {
             continue;
-        if (fs_content_may_report())
+        }
+        if (fs_content_may_report()) {
             base_message(BASE_MESSAGE_ERROR,
                          "inode %" PRIu64 ": contents at offset %" PRIu64 " (block %" PRIu64 "): wrong checksum", inode,
                          offset + (uint64_t)i * STORE_BLOCK_SIZE, first_block + i);
+        }
         return -EIO;
     }
     return 0;
@@ -55,7 +58,8 @@ int fs_content_load_block(struct fs *fs, uint64_t inode, uint64_t offset, const 
         return 0;
     }
     ret = store_content_read(fs->store, (struct store_run){block, 1}, buffer);
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     return fs_content_verify(inode, offset, block, buffer, &chunk->checksums[slot], 1);
 }

@@ -12,8 +12,9 @@ int fs_change_create(struct fs *fs, uint64_t inode, bool has_chunks, uint32_t ca
 {
     struct fs_change *change = malloc(sizeof *change + capacity * sizeof change->chunks[0]);
 
-    if (change == NULL)
+    if (change == NULL) {
         return -ENOMEM;
+    }
     change->fs = fs;
     change->inode = inode;
     change->has_chunks = has_chunks;
@@ -53,8 +54,9 @@ struct fs_chunk_change *fs_change_find(struct fs_change *change, uint64_t offset
 {
     uint32_t i = 0;
 
-    while (i < change->count && change->chunks[i].offset != offset)
+    while (i < change->count && change->chunks[i].offset != offset) {
         i++;
+    }
     BASE_ASSERT(i < change->count);
     return &change->chunks[i];
 }
@@ -66,13 +68,15 @@ static void note_goal(struct fs_change *change, const struct fs_content_row *row
     struct fs_chunk chunk;
     struct base_reason reason;
 
-    if (fs_chunk_decode(change->fs->store, row->value, &chunk, &reason) < 0)
+    if (fs_chunk_decode(change->fs->store, row->value, &chunk, &reason) < 0) {
         return;
-    for (uint32_t slot = FS_CHUNK_BLOCKS; slot-- > 0;)
+    }
+    for (uint32_t slot = FS_CHUNK_BLOCKS; slot-- > 0;) {
         if (chunk.blocks[slot] != 0) {
             change->goal = chunk.blocks[slot] + 1;
             break;
         }
+    }
 }
 
 int fs_change_load(struct fs_change *change, uint64_t from, uint64_t to)
@@ -85,24 +89,29 @@ int fs_change_load(struct fs_change *change, uint64_t from, uint64_t to)
     uint32_t next = change->count;
     int ret;
 
-    for (uint64_t offset = first; offset < to; offset += FS_CHUNK_SIZE)
+    for (uint64_t offset = first; offset < to; offset += FS_CHUNK_SIZE) {
         add_chunk(change, offset);
-    if (!change->has_chunks)
+    }
+    if (!change->has_chunks) {
         return 0;
+    }
     ret = fs_content_walk_open(change->fs, NULL, change->inode, &walk);
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     for (ret = fs_content_walk_seek(&walk, look, &row); ret == 0 && row.offset < to;
          ret = fs_content_walk_next(&walk, &row)) {
         if (row.offset < first) {
             note_goal(change, &row);
         } else {
-            while (next < change->count && change->chunks[next].offset < row.offset)
+            while (next < change->count && change->chunks[next].offset < row.offset) {
                 next++;
+            }
             ret = fs_content_row_to_chunk(change->fs, change->inode, &row, &change->chunks[next].chunk);
         }
-        if (ret < 0 || row.offset + FS_CHUNK_SIZE >= to)
+        if (ret < 0 || row.offset + FS_CHUNK_SIZE >= to) {
             break;
+        }
     }
     fs_content_walk_close(&walk);
     return ret == -ENOENT ? 0 : ret;
@@ -112,8 +121,9 @@ void fs_change_set(struct fs_change *change, struct fs_chunk_change *chunk, uint
 {
     BASE_ASSERT(slot < FS_CHUNK_BLOCKS && source != NULL && chunk->sources[slot] == NULL);
     chunk->sources[slot] = source;
-    if (change->written++ == 0 && slot > 0 && chunk->chunk.blocks[slot - 1] != 0)
+    if (change->written++ == 0 && slot > 0 && chunk->chunk.blocks[slot - 1] != 0) {
         change->goal = chunk->chunk.blocks[slot - 1] + 1;
+    }
 }
 
 /* --- Writing blocks ----------------------------------------------------------------------------------------------- */
@@ -128,8 +138,9 @@ static int flush_write(struct fs *fs, struct pending_write *pending)
 {
     int ret = 0;
 
-    if (pending->run.count > 0)
+    if (pending->run.count > 0) {
         ret = store_content_write(fs->store, pending->run, pending->bytes);
+    }
     pending->run.count = 0;
     return ret;
 }
@@ -140,8 +151,9 @@ static int add_write(struct fs *fs, struct pending_write *pending, uint64_t bloc
                                    bytes != pending->bytes + (size_t)pending->run.count * STORE_BLOCK_SIZE)) {
         int ret = flush_write(fs, pending);
 
-        if (ret < 0)
+        if (ret < 0) {
             return ret;
+        }
     }
     if (pending->run.count == 0) {
         pending->run.block = block;
@@ -165,12 +177,14 @@ int fs_change_write_blocks(struct fs_change *change, struct txn *txn)
         for (uint32_t slot = 0; slot < FS_CHUNK_BLOCKS; slot++) {
             const uint8_t *source = chunk->sources[slot];
 
-            if (source == NULL)
+            if (source == NULL) {
                 continue;
+            }
             if (run.count == 0) {
                 ret = txn_content_allocate(txn, left, goal, &run);
-                if (ret < 0)
+                if (ret < 0) {
                     return ret;
+                }
                 BASE_ASSERT(run.count > 0 && run.count <= left);
                 left -= run.count;
                 goal = run.block + run.count;
@@ -178,8 +192,9 @@ int fs_change_write_blocks(struct fs_change *change, struct txn *txn)
             chunk->fresh[slot] = run.block;
             chunk->fresh_checksums[slot] = store_content_checksum(source);
             ret = add_write(change->fs, &pending, run.block, source);
-            if (ret < 0)
+            if (ret < 0) {
                 return ret;
+            }
             run.block++;
             run.count--;
         }
@@ -209,15 +224,17 @@ static int free_slots(struct txn *txn, const struct fs_chunk *chunk, uint32_t ma
         uint32_t count = 0;
         int ret;
 
-        while (count < run.count && (mask >> (slot + count) & 1U) != 0)
+        while (count < run.count && (mask >> (slot + count) & 1U) != 0) {
             count++;
+        }
         if (count == 0) {
             slot++;
             continue;
         }
         ret = txn_content_free(txn, (struct store_run){run.block, count});
-        if (ret < 0)
+        if (ret < 0) {
             return ret;
+        }
         slot += count;
         *freed += count;
     }
@@ -233,29 +250,35 @@ static int apply_chunk(struct fs_change *change, struct txn *txn, struct fs_chun
     uint32_t replaced = chunk->dropped, added = 0, freed = 0;
     int ret;
 
-    for (uint32_t slot = 0; slot < FS_CHUNK_BLOCKS; slot++)
+    for (uint32_t slot = 0; slot < FS_CHUNK_BLOCKS; slot++) {
         if (chunk->sources[slot] != NULL) {
             replaced |= 1U << slot;
             added++;
         }
-    if (replaced == 0)
+    }
+    if (replaced == 0) {
         return 0;
+    }
     ret = free_slots(txn, &chunk->chunk, replaced, &freed);
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
-    for (uint32_t slot = 0; slot < FS_CHUNK_BLOCKS; slot++)
+    }
+    for (uint32_t slot = 0; slot < FS_CHUNK_BLOCKS; slot++) {
         if ((replaced >> slot & 1U) != 0) {
             chunk->chunk.blocks[slot] = chunk->sources[slot] != NULL ? chunk->fresh[slot] : 0;
             chunk->chunk.checksums[slot] = chunk->fresh_checksums[slot];
         }
+    }
     chunk->chunk.unwritten &= ~replaced;
     ret = fs_content_count(change->inode, content_blocks, added, freed);
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     row_size = fs_chunk_encode(&chunk->chunk, row);
-    if (row_size > 0)
+    if (row_size > 0) {
         return btree_put(change->fs->tree, txn, (struct btree_slice){key, key_size},
                          (struct btree_slice){row, row_size});
+    }
     return existed ? btree_delete(change->fs->tree, txn, (struct btree_slice){key, key_size}) : 0;
 }
 
@@ -264,8 +287,9 @@ int fs_change_apply(struct fs_change *change, struct txn *txn, uint64_t *content
     for (uint32_t i = 0; i < change->count; i++) {
         int ret = apply_chunk(change, txn, &change->chunks[i], content_blocks);
 
-        if (ret < 0)
+        if (ret < 0) {
             return ret;
+        }
     }
     return 0;
 }
@@ -280,8 +304,9 @@ uint32_t fs_content_rows_max(struct fs *fs, uint32_t wanted)
     /* Half of what one operation may have, so that others need not wait for this one alone. */
     uint64_t rows = pool_reserve_max(fs->pool) / 2 / btree_pages_per_change(fs->tree);
 
-    if (rows <= OTHER_ROWS + 1)
+    if (rows <= OTHER_ROWS + 1) {
         return 1;
+    }
     return rows - OTHER_ROWS < wanted ? (uint32_t)(rows - OTHER_ROWS) : wanted;
 }
 

@@ -22,12 +22,14 @@ int fs_freeing_decode(struct btree_slice key, struct btree_slice value, uint64_t
     const uint8_t *bytes = key.bytes;
     uint64_t inode, from;
 
-    if (key.size != FREEING_KEY_SIZE || value.size != 8)
+    if (key.size != FREEING_KEY_SIZE || value.size != 8) {
         return -EUCLEAN;
+    }
     inode = base_get_be64(bytes + 1);
     from = base_get_be64(bytes + 9);
-    if (from % FS_CHUNK_SIZE != 0 || from >= FS_FREEING_TO_END || base_get_le64(value.bytes) != FS_FREEING_TO_END)
+    if (from % FS_CHUNK_SIZE != 0 || from >= FS_FREEING_TO_END || base_get_le64(value.bytes) != FS_FREEING_TO_END) {
         return -EUCLEAN;
+    }
     *ret_inode = inode;
     *ret_from = from;
     return 0;
@@ -42,15 +44,17 @@ int fs_freeing_find(struct fs *fs, struct txn *txn, uint64_t inode, uint64_t *re
     struct btree_slice found;
     int ret = btree_cursor_open(fs->tree, &cursor);
 
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     ret = btree_cursor_seek(cursor, txn, (struct btree_slice){key, key_size});
     if (ret == 0) {
         found = btree_cursor_key(cursor);
-        if (found.size < 9 || memcmp(found.bytes, key, 9) != 0)
+        if (found.size < 9 || memcmp(found.bytes, key, 9) != 0) {
             ret = -ENOENT;
-        else if (fs_freeing_decode(found, btree_cursor_value(cursor), &found_inode, ret_from) < 0)
+        } else if (fs_freeing_decode(found, btree_cursor_value(cursor), &found_inode, ret_from) < 0) {
             ret = fs_content_damaged(inode, 0, "the row of contents being freed is malformed");
+        }
     }
     btree_cursor_close(cursor);
     return ret;
@@ -65,8 +69,9 @@ static int batch_add(struct fs *fs, uint64_t inode, const struct fs_content_row 
 
     if (row->kind == FS_CONTENT_CHUNK) {
         ret = fs_content_row_to_chunk(fs, inode, row, &chunk);
-        if (ret < 0)
+        if (ret < 0) {
             return ret;
+        }
         for (uint32_t slot = 0; slot < FS_CHUNK_BLOCKS;) {
             struct store_run run = fs_chunk_run(&chunk, slot);
 
@@ -77,8 +82,9 @@ static int batch_add(struct fs *fs, uint64_t inode, const struct fs_content_row 
             slot += run.count > 0 ? run.count : 1;
         }
     }
-    if (batch->rows++ == 0)
+    if (batch->rows++ == 0) {
         batch->first = row->offset;
+    }
     batch->last = row->offset;
     return 0;
 }
@@ -92,8 +98,9 @@ int fs_free_batch_collect(struct fs *fs, struct txn *txn, uint64_t inode, uint64
     int ret = fs_content_walk_open(fs, txn, inode, &walk);
 
     BASE_ASSERT(rows_max > 0 && rows_max <= FS_FREE_ROWS_MAX);
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     batch->rows = batch->run_count = 0;
     batch->blocks = 0;
     batch->more = false;
@@ -103,8 +110,9 @@ int fs_free_batch_collect(struct fs *fs, struct txn *txn, uint64_t inode, uint64
             break;
         }
         ret = batch_add(fs, inode, &row, batch);
-        if (ret < 0)
+        if (ret < 0) {
             break;
+        }
     }
     fs_content_walk_close(&walk);
     return ret == -ENOENT ? 0 : ret;
@@ -116,17 +124,20 @@ int fs_free_batch_apply(struct fs *fs, struct txn *txn, uint64_t inode, const st
     uint32_t done;
     int ret;
 
-    if (batch->rows == 0)
+    if (batch->rows == 0) {
         return 0;
+    }
     for (uint32_t i = 0; i < batch->run_count; i++) {
         ret = txn_content_free(txn, batch->runs[i]);
-        if (ret < 0)
+        if (ret < 0) {
             return ret;
+        }
     }
     ret = btree_delete_range(fs->tree, txn, (struct btree_slice){from, fs_key_content(from, inode, batch->first)},
                              (struct btree_slice){to, fs_key_content(to, inode, batch->last + 1)}, batch->rows, &done);
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     BASE_ASSERT(done == batch->rows);
     return 0;
 }
@@ -149,18 +160,22 @@ static int step_rows(struct freeing *freeing, struct txn *txn)
     uint8_t key[FREEING_KEY_SIZE];
     int ret = fs_free_batch_apply(freeing->fs, txn, freeing->inode, &freeing->batch);
 
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     if (freeing->has_inode_row && freeing->batch.blocks > 0) {
         ret = fs_content_count(freeing->inode, &freeing->row.content_blocks, 0, freeing->batch.blocks);
-        if (ret < 0)
+        if (ret < 0) {
             return ret;
+        }
         ret = fs_inode_row_write(freeing->fs, txn, freeing->inode, &freeing->row, false, NULL);
-        if (ret < 0)
+        if (ret < 0) {
             return ret;
+        }
     }
-    if (freeing->batch.more || !freeing->has_freeing_row)
+    if (freeing->batch.more || !freeing->has_freeing_row) {
         return 0;
+    }
     return btree_delete(freeing->fs->tree, txn,
                         (struct btree_slice){key, fs_key_freeing(key, freeing->inode, freeing->freeing_from)});
 }
@@ -173,13 +188,16 @@ static int step(struct freeing *freeing)
     struct txn *txn;
     int ret = fs_free_batch_collect(fs, NULL, freeing->inode, freeing->from, rows_max, &freeing->batch);
 
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
-    if (freeing->batch.rows == 0 && !freeing->has_freeing_row)
+    }
+    if (freeing->batch.rows == 0 && !freeing->has_freeing_row) {
         return 0;
+    }
     ret = txn_begin(fs->engine, &need, &txn);
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     txn_lock(txn);
     ret = step_rows(freeing, txn);
     if (ret < 0) {
@@ -197,19 +215,23 @@ static int prepare(struct freeing *freeing, bool *ret_nothing)
     bool unlinked;
     int ret = fs_inode_row_read(freeing->fs, NULL, freeing->inode, &freeing->row);
 
-    if (ret < 0 && ret != -ENOENT)
+    if (ret < 0 && ret != -ENOENT) {
         return ret;
+    }
     freeing->has_inode_row = ret == 0;
     unlinked = ret == -ENOENT || freeing->row.attributes.link_count == 0;
     ret = fs_freeing_find(freeing->fs, NULL, freeing->inode, &freeing->freeing_from);
-    if (ret < 0 && ret != -ENOENT)
+    if (ret < 0 && ret != -ENOENT) {
         return ret;
+    }
     freeing->has_freeing_row = ret == 0;
-    if (freeing->has_freeing_row && (!unlinked || freeing->freeing_from < freeing->from))
+    if (freeing->has_freeing_row && (!unlinked || freeing->freeing_from < freeing->from)) {
         freeing->from = freeing->freeing_from;
+    }
     *ret_nothing = !freeing->has_freeing_row && !unlinked;
-    if (freeing->has_freeing_row && !unlinked && freeing->from < freeing->row.attributes.size)
+    if (freeing->has_freeing_row && !unlinked && freeing->from < freeing->row.attributes.size) {
         return fs_content_damaged(freeing->inode, freeing->from, "said to be freed, but part of the file");
+    }
     return 0;
 }
 
@@ -219,16 +241,18 @@ int fs_content_free_steps(struct fs *fs, uint64_t inode, uint64_t from)
     bool nothing;
     int ret;
 
-    if (freeing == NULL)
+    if (freeing == NULL) {
         return -ENOMEM;
+    }
     freeing->fs = fs;
     freeing->inode = inode;
     freeing->from = from;
     ret = prepare(freeing, &nothing);
-    if (ret == 0 && !nothing)
-        do
+    if (ret == 0 && !nothing) {
+        do {
             ret = step(freeing);
-        while (ret == 0 && freeing->batch.more);
+        } while (ret == 0 && freeing->batch.more);
+    }
     free(freeing);
     return ret;
 }
@@ -239,11 +263,13 @@ int fs_freeing_finish(struct fs *fs, uint64_t inode, struct fs_inode_row *row, u
     int ret;
 
     /* What waits begins at or behind the end of the last chunk in use. */
-    if (row->content_blocks == 0 || new_size <= fs_round_up(row->attributes.size, FS_CHUNK_SIZE))
+    if (row->content_blocks == 0 || new_size <= fs_round_up(row->attributes.size, FS_CHUNK_SIZE)) {
         return 0;
+    }
     ret = fs_freeing_find(fs, NULL, inode, &from);
-    if (ret < 0)
+    if (ret < 0) {
         return ret == -ENOENT ? 0 : ret;
+    }
     ret = fs_content_free_steps(fs, inode, from);
     return ret < 0 ? ret : fs_inode_row_read(fs, NULL, inode, row);
 }
@@ -284,13 +310,16 @@ int fs_content_free_small(struct fs *fs, struct txn *txn, uint64_t inode, const 
         }
     }
     batch = malloc(sizeof *batch);
-    if (batch == NULL)
+    if (batch == NULL) {
         return -ENOMEM;
+    }
     ret = fs_free_batch_collect(fs, txn, inode, 0, rows_max, batch);
-    if (ret == 0 && !batch->more)
+    if (ret == 0 && !batch->more) {
         ret = fs_free_batch_apply(fs, txn, inode, batch);
-    if (ret == 0)
+    }
+    if (ret == 0) {
         *ret_done = !batch->more;
+    }
     free(batch);
     return ret;
 }

@@ -19,8 +19,9 @@ int fs_inline_load(struct fs *fs, uint64_t inode, uint8_t *buffer, uint32_t *ret
     uint32_t end = 0;
     int ret = fs_content_walk_open(fs, NULL, inode, &walk);
 
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     for (ret = fs_content_walk_seek(&walk, 0, &row); ret == 0; ret = fs_content_walk_next(&walk, &row)) {
         size_t size = row.value.size - 1;
 
@@ -36,8 +37,9 @@ int fs_inline_load(struct fs *fs, uint64_t inode, uint8_t *buffer, uint32_t *ret
         end += (uint32_t)size;
     }
     fs_content_walk_close(&walk);
-    if (ret < 0 && ret != -ENOENT)
+    if (ret < 0 && ret != -ENOENT) {
         return ret;
+    }
     memset(buffer + end, 0, FS_INLINE_MAX - end);
     *ret_end = end;
     return 0;
@@ -64,12 +66,14 @@ int fs_inline_store(struct fs *fs, struct txn *txn, uint64_t inode, const uint8_
         uint8_t key[FS_CONTENT_KEY_SIZE];
         int ret;
 
-        if (offset < end)
+        if (offset < end) {
             ret = put_piece(fs, txn, inode, offset, bytes + offset, end - offset < piece ? end - offset : piece);
-        else
+        } else {
             ret = btree_delete(fs->tree, txn, (struct btree_slice){key, fs_key_content(key, inode, offset)});
-        if (ret < 0)
+        }
+        if (ret < 0) {
             return ret;
+        }
     }
     return 0;
 }

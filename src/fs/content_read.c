@@ -37,8 +37,9 @@ static uint64_t max_u64(uint64_t a, uint64_t b)
 static void fill_zeros(struct reader *reader, uint64_t to)
 {
     to = min_u64(to, reader->end);
-    if (to <= reader->done)
+    if (to <= reader->done) {
         return;
+    }
     memset(reader->buffer + (reader->done - reader->offset), 0, to - reader->done);
     reader->done = to;
 }
@@ -52,11 +53,13 @@ static int read_cut_block(struct reader *reader, uint32_t index)
     struct store_run run = {reader->extent.block + index, 1};
     int ret = store_content_read(reader->fs->store, run, block);
 
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     ret = fs_content_verify(reader->inode, start, run.block, block, &reader->checksums[index], 1);
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     memcpy(reader->buffer + (from - reader->offset), block + (from - start), to - from);
     return 0;
 }
@@ -68,8 +71,9 @@ static int read_whole_blocks(struct reader *reader, uint32_t index, uint32_t cou
     uint8_t *to = reader->buffer + (start - reader->offset);
     int ret = store_content_read(reader->fs->store, run, to);
 
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     return fs_content_verify(reader->inode, start, run.block, to, &reader->checksums[index], count);
 }
 
@@ -78,22 +82,26 @@ static int read_extent(struct reader *reader)
     uint32_t first = 0, count = reader->extent.count;
     int ret = 0;
 
-    if (count == 0)
+    if (count == 0) {
         return 0;
+    }
     if (reader->extent_offset < reader->offset) {
         ret = read_cut_block(reader, 0);
-        if (ret < 0)
+        if (ret < 0) {
             return ret;
+        }
         first = 1;
     }
     if (count > first && reader->extent_offset + (uint64_t)count * STORE_BLOCK_SIZE > reader->capacity) {
         ret = read_cut_block(reader, count - 1);
-        if (ret < 0)
+        if (ret < 0) {
             return ret;
+        }
         count--;
     }
-    if (count > first)
+    if (count > first) {
         ret = read_whole_blocks(reader, first, count - first);
+    }
     reader->extent.count = 0;
     return ret;
 }
@@ -107,8 +115,9 @@ static int add_block(struct reader *reader, uint64_t offset, uint64_t block, uin
                                offset != reader->extent_offset + (uint64_t)extent->count * STORE_BLOCK_SIZE))) {
         int ret = read_extent(reader);
 
-        if (ret < 0)
+        if (ret < 0) {
             return ret;
+        }
     }
     if (extent->count == 0) {
         extent->block = block;
@@ -126,16 +135,19 @@ static int read_chunk(struct reader *reader, const struct fs_content_row *row)
     uint64_t from = max_u64(row->offset, reader->offset), to = min_u64(row->offset + FS_CHUNK_SIZE, reader->end);
     int ret = fs_content_row_to_chunk(reader->fs, reader->inode, row, &chunk);
 
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     for (uint64_t offset = fs_round_down(from, STORE_BLOCK_SIZE); offset < to; offset += STORE_BLOCK_SIZE) {
         uint32_t slot = (uint32_t)((offset - row->offset) / STORE_BLOCK_SIZE);
 
-        if (chunk.blocks[slot] == 0 || (chunk.unwritten >> slot & 1U) != 0)
+        if (chunk.blocks[slot] == 0 || (chunk.unwritten >> slot & 1U) != 0) {
             continue;
+        }
         ret = add_block(reader, offset, chunk.blocks[slot], chunk.checksums[slot]);
-        if (ret < 0)
+        if (ret < 0) {
             return ret;
+        }
     }
     return 0;
 }
@@ -146,8 +158,9 @@ static void read_piece(struct reader *reader, const struct fs_content_row *row)
     uint64_t to = min_u64(row->offset + (row->value.size - 1), reader->end);
     const uint8_t *bytes = (const uint8_t *)row->value.bytes + 1;
 
-    if (from >= to)
+    if (from >= to) {
         return;
+    }
     fill_zeros(reader, from);
     memcpy(reader->buffer + (from - reader->offset), bytes + (from - row->offset), to - from);
     reader->done = to;
@@ -160,20 +173,24 @@ static int read_rows(struct reader *reader, struct fs_content_walk *walk)
 
     for (ret = fs_content_walk_seek(walk, fs_round_down(reader->offset, FS_CHUNK_SIZE), &row);
          ret == 0 && row.offset < reader->end; ret = fs_content_walk_next(walk, &row)) {
-        if (row.kind == FS_CONTENT_PIECE)
+        if (row.kind == FS_CONTENT_PIECE) {
             read_piece(reader, &row);
-        else
+        } else {
             ret = read_chunk(reader, &row);
+        }
         /* No step to a row that does not count. */
         if (ret < 0 || reader->done >= reader->end ||
-            (row.kind == FS_CONTENT_CHUNK && row.offset + FS_CHUNK_SIZE >= reader->end))
+            (row.kind == FS_CONTENT_CHUNK && row.offset + FS_CHUNK_SIZE >= reader->end)) {
             break;
+        }
     }
-    if (ret < 0 && ret != -ENOENT)
+    if (ret < 0 && ret != -ENOENT) {
         return ret;
+    }
     ret = read_extent(reader);
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     fill_zeros(reader, reader->end);
     return 0;
 }
@@ -184,8 +201,9 @@ int64_t fs_content_read(struct fs *fs, uint64_t inode, uint64_t size, uint64_t o
     struct fs_content_walk walk;
     int ret;
 
-    if (offset >= size || buffer_size == 0)
+    if (offset >= size || buffer_size == 0) {
         return 0;
+    }
     reader.fs = fs;
     reader.inode = inode;
     reader.buffer = buffer;
@@ -194,8 +212,9 @@ int64_t fs_content_read(struct fs *fs, uint64_t inode, uint64_t size, uint64_t o
     reader.capacity = offset + min_u64(buffer_size, UINT64_MAX - offset);
     reader.extent.count = 0;
     ret = fs_content_walk_open(fs, NULL, inode, &walk);
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     ret = read_rows(&reader, &walk);
     fs_content_walk_close(&walk);
     return ret < 0 ? ret : (int64_t)(reader.end - offset);
@@ -207,16 +226,19 @@ int64_t fs_read(struct fs *fs, uint64_t number, uint64_t offset, void *buffer, s
     struct fs_inode_row row;
     int64_t result = fs_inode_acquire(fs, number, &inode);
 
-    if (result < 0)
+    if (result < 0) {
         return result;
+    }
     base_latch_lock_shared(&inode->latch);
     result = fs_inode_row_read(fs, NULL, number, &row);
-    if (result == 0 && S_ISDIR(row.attributes.mode))
+    if (result == 0 && S_ISDIR(row.attributes.mode)) {
         result = -EISDIR;
-    else if (result == 0 && !S_ISREG(row.attributes.mode))
+    } else if (result == 0 && !S_ISREG(row.attributes.mode)) {
         result = -EINVAL;
-    if (result == 0)
+    }
+    if (result == 0) {
         result = fs_content_read(fs, number, row.attributes.size, offset, buffer, size);
+    }
     base_latch_unlock_shared(&inode->latch);
     fs_inode_release(fs, inode);
     return result;

@@ -13,17 +13,19 @@ static int begin_locked(struct fs *fs, const struct txn_need *need, struct txn *
 {
     int ret = fs_txn_begin(fs, need, ret_txn);
 
-    if (ret == 0)
+    if (ret == 0) {
         txn_lock(*ret_txn);
+    }
     return ret;
 }
 
 static int end(struct txn *txn, int ret)
 {
-    if (ret < 0)
+    if (ret < 0) {
         txn_abort(txn);
-    else
+    } else {
         txn_commit(txn);
+    }
     return ret;
 }
 
@@ -36,12 +38,14 @@ static int resize_up(struct fs *fs, uint64_t inode, const struct fs_inode_row *o
     struct txn *txn;
     int ret = fs_freeing_finish(fs, inode, &current, new->attributes.size);
 
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     new->content_blocks = current.content_blocks;
     ret = begin_locked(fs, &need, &txn);
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     return end(txn, fs_inode_row_write(fs, txn, inode, new, false, NULL));
 }
 
@@ -55,17 +59,21 @@ static int cut_pieces(struct fs *fs, uint64_t inode, struct fs_inode_row *new)
     struct txn *txn;
     int ret = fs_inline_load(fs, inode, bytes, &old_end);
 
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     new_end = new->attributes.size < old_end ? (uint32_t) new->attributes.size : old_end;
     new->content_blocks = 0;
     ret = begin_locked(fs, &need, &txn);
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
-    if (new_end < old_end)
+    }
+    if (new_end < old_end) {
         ret = fs_inline_store(fs, txn, inode, bytes, new_end, old_end, new_end);
-    if (ret == 0)
+    }
+    if (ret == 0) {
         ret = fs_inode_row_write(fs, txn, inode, new, false, NULL);
+    }
     return end(txn, ret);
 }
 
@@ -96,23 +104,27 @@ static int cut_last_chunk(struct cut *cut, uint64_t size)
     uint8_t *block;
     int ret = fs_change_load(cut->change, start, start + 1);
 
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     chunk = fs_change_find(cut->change, start);
     if (in_block > 0) {
         block = fs_change_edge(cut->change);
         ret = fs_content_load_block(cut->fs, cut->inode, size - in_block, &chunk->chunk, slot, block);
-        if (ret < 0)
+        if (ret < 0) {
             return ret;
+        }
         if (!is_zero(block + in_block, STORE_BLOCK_SIZE - in_block)) {
             memset(block + in_block, 0, STORE_BLOCK_SIZE - in_block);
             fs_change_set(cut->change, chunk, slot, block);
         }
         slot++;
     }
-    for (; slot < FS_CHUNK_BLOCKS; slot++)
-        if (chunk->chunk.blocks[slot] != 0)
+    for (; slot < FS_CHUNK_BLOCKS; slot++) {
+        if (chunk->chunk.blocks[slot] != 0) {
             chunk->dropped |= 1U << slot;
+        }
+    }
     return 0;
 }
 
@@ -121,13 +133,15 @@ static int prepare_cut(struct cut *cut, uint64_t size)
     uint32_t rows_max = fs_content_rows_max(cut->fs, FS_FREE_ROWS_MAX);
     int ret = fs_freeing_find(cut->fs, NULL, cut->inode, &cut->freeing_from);
 
-    if (ret < 0 && ret != -ENOENT)
+    if (ret < 0 && ret != -ENOENT) {
         return ret;
+    }
     cut->has_freeing_row = ret == 0;
     cut->from = fs_round_up(size, FS_CHUNK_SIZE);
     ret = fs_free_batch_collect(cut->fs, NULL, cut->inode, cut->from, rows_max, &cut->batch);
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     return size < cut->from ? cut_last_chunk(cut, size) : 0;
 }
 
@@ -141,11 +155,13 @@ static int mark_rest(struct cut *cut, struct txn *txn)
     if (cut->has_freeing_row && !keep) {
         ret = btree_delete(cut->fs->tree, txn,
                            (struct btree_slice){key, fs_key_freeing(key, cut->inode, cut->freeing_from)});
-        if (ret < 0)
+        if (ret < 0) {
             return ret;
+        }
     }
-    if (!cut->batch.more || keep)
+    if (!cut->batch.more || keep) {
         return 0;
+    }
     base_put_le64(to, FS_FREEING_TO_END);
     return btree_insert(cut->fs->tree, txn, (struct btree_slice){key, fs_key_freeing(key, cut->inode, cut->from)},
                         (struct btree_slice){to, sizeof to});
@@ -155,17 +171,21 @@ static int cut_rows(struct cut *cut, struct txn *txn, struct fs_inode_row *new)
 {
     int ret = fs_free_batch_apply(cut->fs, txn, cut->inode, &cut->batch);
 
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     ret = fs_content_count(cut->inode, &new->content_blocks, 0, cut->batch.blocks);
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     ret = fs_change_apply(cut->change, txn, &new->content_blocks);
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     ret = mark_rest(cut, txn);
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     return fs_inode_row_write(cut->fs, txn, cut->inode, new, false, NULL);
 }
 
@@ -175,15 +195,18 @@ static int cut_chunks(struct cut *cut, struct fs_inode_row *new)
     struct txn *txn;
     int ret = prepare_cut(cut, new->attributes.size);
 
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     need = fs_content_need(cut->fs, cut->batch.rows + 2, cut->change->written, true);
     ret = fs_txn_begin(cut->fs, &need, &txn);
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     ret = fs_change_write_blocks(cut->change, txn);
-    if (ret < 0)
+    if (ret < 0) {
         return end(txn, ret);
+    }
     txn_lock(txn);
     return end(txn, cut_rows(cut, txn, new));
 }
@@ -194,8 +217,9 @@ static int resize_down(struct fs *fs, uint64_t inode, const struct fs_inode_row 
     struct fs_inode_row freed;
     int ret;
 
-    if (cut == NULL)
+    if (cut == NULL) {
         return -ENOMEM;
+    }
     cut->fs = fs;
     cut->inode = inode;
     new->content_blocks = old->content_blocks;
@@ -207,8 +231,9 @@ static int resize_down(struct fs *fs, uint64_t inode, const struct fs_inode_row 
     ret = cut_chunks(cut, new);
     /* The operation is done; the rest of the freeing is ours, now or later. */
     if (ret == 0 && cut->batch.more && fs_content_free_steps(fs, inode, cut->from) == 0 &&
-        fs_inode_row_read(fs, NULL, inode, &freed) == 0)
+        fs_inode_row_read(fs, NULL, inode, &freed) == 0) {
         new->content_blocks = freed.content_blocks;
+    }
     fs_change_destroy(cut->change);
     free(cut);
     return ret;
@@ -218,14 +243,16 @@ int fs_content_resize(struct fs *fs, struct fs_inode *inode, const struct fs_ino
 {
     int ret;
 
-    if (new->attributes.size >= old->attributes.size)
+    if (new->attributes.size >= old->attributes.size) {
         ret = resize_up(fs, inode->number, old, new);
-    else if (old->content_blocks == 0)
+    } else if (old->content_blocks == 0) {
         ret = cut_pieces(fs, inode->number, new);
-    else
+    } else {
         ret = resize_down(fs, inode->number, old, new);
-    if (ret < 0)
+    }
+    if (ret < 0) {
         return ret;
+    }
     new->attributes.blocks = fs_inode_row_blocks(new);
     return 0;
 }

@@ -31,9 +31,10 @@ uint32_t fs_piece_size(const struct fs *fs)
 
 int fs_content_damaged(uint64_t inode, uint64_t offset, const char *why)
 {
-    if (fs_content_may_report())
+    if (fs_content_may_report()) {
         base_message(BASE_MESSAGE_ERROR, "inode %" PRIu64 ": row of contents at offset %" PRIu64 ": %s", inode, offset,
                      why);
+    }
     return -EUCLEAN;
 }
 
@@ -83,23 +84,27 @@ static int decode_runs(struct store *store, struct btree_slice value, struct row
     for (uint32_t i = 0; i < count; i++) {
         struct row_run *run = &ret_runs[i];
 
-        if (decode_run(base_get_le64(bytes + RUNS_OFFSET + (size_t)i * RUN_SIZE), run, ret_reason) < 0)
+        if (decode_run(base_get_le64(bytes + RUNS_OFFSET + (size_t)i * RUN_SIZE), run, ret_reason) < 0) {
             return -EUCLEAN;
+        }
         blocks += run->count;
         if (blocks > FS_CHUNK_BLOCKS) {
             base_reason_set(ret_reason, "the runs are longer than a chunk");
             return -EUCLEAN;
         }
-        if (run->block == 0)
+        if (run->block == 0) {
             continue;
-        if (!run->unwritten)
+        }
+        if (!run->unwritten) {
             checksums += run->count;
-        for (uint32_t k = 0; k < i; k++)
+        }
+        for (uint32_t k = 0; k < i; k++) {
             if (ret_runs[k].block != 0 && run->block < ret_runs[k].block + ret_runs[k].count &&
                 ret_runs[k].block < run->block + run->count) {
                 base_reason_set(ret_reason, "block %" PRIu64 " comes twice", run->block);
                 return -EUCLEAN;
             }
+        }
         if (!store_content_is_valid(store, (struct store_run){run->block, run->count})) {
             base_reason_set(ret_reason, "blocks %" PRIu64 "+%" PRIu32 " are no contents", run->block, run->count);
             return -EUCLEAN;
@@ -126,14 +131,16 @@ int fs_chunk_decode(struct store *store, struct btree_slice value, struct fs_chu
     const uint8_t *checksum;
     int ret = decode_runs(store, value, runs, &count, ret_reason);
 
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     memset(ret_chunk, 0, sizeof *ret_chunk);
     checksum = (const uint8_t *)value.bytes + RUNS_OFFSET + (size_t)count * RUN_SIZE;
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
         for (uint32_t k = 0; k < runs[i].count; k++, slot++) {
-            if (runs[i].block == 0)
+            if (runs[i].block == 0) {
                 continue;
+            }
             ret_chunk->blocks[slot] = runs[i].block + k;
             if (runs[i].unwritten) {
                 ret_chunk->unwritten |= 1U << slot;
@@ -142,6 +149,7 @@ int fs_chunk_decode(struct store *store, struct btree_slice value, struct fs_chu
                 checksum += CHECKSUM_SIZE;
             }
         }
+    }
     return 0;
 }
 
@@ -156,8 +164,9 @@ static uint32_t slots_of_run(const struct fs_chunk *chunk, uint32_t slot, uint32
     uint32_t count = 1;
 
     while (slot + count < end && slot_is_unwritten(chunk, slot + count) == slot_is_unwritten(chunk, slot) &&
-           chunk->blocks[slot + count] == (chunk->blocks[slot] == 0 ? 0 : chunk->blocks[slot] + count))
+           chunk->blocks[slot + count] == (chunk->blocks[slot] == 0 ? 0 : chunk->blocks[slot] + count)) {
         count++;
+    }
     return count;
 }
 
@@ -166,10 +175,12 @@ size_t fs_chunk_encode(const struct fs_chunk *chunk, uint8_t *row)
     uint32_t end = FS_CHUNK_BLOCKS, run_count = 0;
     uint8_t *to = row + RUNS_OFFSET;
 
-    while (end > 0 && chunk->blocks[end - 1] == 0)
+    while (end > 0 && chunk->blocks[end - 1] == 0) {
         end--;
-    if (end == 0)
+    }
+    if (end == 0) {
         return 0;
+    }
     for (uint32_t slot = 0, count; slot < end; slot += count) {
         count = slots_of_run(chunk, slot, end);
         BASE_ASSERT(chunk->blocks[slot] <= RUN_BLOCK_MASK);
@@ -178,11 +189,12 @@ size_t fs_chunk_encode(const struct fs_chunk *chunk, uint8_t *row)
         to += RUN_SIZE;
         run_count++;
     }
-    for (uint32_t slot = 0; slot < end; slot++)
+    for (uint32_t slot = 0; slot < end; slot++) {
         if (chunk->blocks[slot] != 0 && !slot_is_unwritten(chunk, slot)) {
             base_put_le64(to, chunk->checksums[slot]);
             to += CHECKSUM_SIZE;
         }
+    }
     row[KIND_OFFSET] = FS_CONTENT_CHUNK;
     row[RUN_COUNT_OFFSET] = (uint8_t)run_count;
     return (size_t)(to - row);
@@ -192,8 +204,9 @@ uint32_t fs_chunk_count_blocks(const struct fs_chunk *chunk)
 {
     uint32_t count = 0;
 
-    for (uint32_t slot = 0; slot < FS_CHUNK_BLOCKS; slot++)
+    for (uint32_t slot = 0; slot < FS_CHUNK_BLOCKS; slot++) {
         count += chunk->blocks[slot] != 0;
+    }
     return count;
 }
 
@@ -201,11 +214,13 @@ struct store_run fs_chunk_run(const struct fs_chunk *chunk, uint32_t slot)
 {
     struct store_run run = {.block = chunk->blocks[slot]};
 
-    if (run.block == 0)
+    if (run.block == 0) {
         return run;
+    }
     run.count = 1;
-    while (slot + run.count < FS_CHUNK_BLOCKS && chunk->blocks[slot + run.count] == run.block + run.count)
+    while (slot + run.count < FS_CHUNK_BLOCKS && chunk->blocks[slot + run.count] == run.block + run.count) {
         run.count++;
+    }
     return run;
 }
 
@@ -216,8 +231,9 @@ int fs_content_walk_open(struct fs *fs, struct txn *txn, uint64_t inode, struct 
     struct fs_content_walk walk = {.fs = fs, .txn = txn, .inode = inode};
     int ret = btree_cursor_open(fs->tree, &walk.cursor);
 
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     *ret_walk = walk;
     return 0;
 }
@@ -235,19 +251,22 @@ static int walk_row(const struct fs_content_walk *walk, struct fs_content_row *r
     struct fs_content_row row = {.value = btree_cursor_value(walk->cursor)};
 
     fs_key_content(prefix, walk->inode, 0);
-    if (key.size < 9 || memcmp(key.bytes, prefix, 9) != 0)
+    if (key.size < 9 || memcmp(key.bytes, prefix, 9) != 0) {
         return -ENOENT;
-    if (key.size != FS_CONTENT_KEY_SIZE)
+    }
+    if (key.size != FS_CONTENT_KEY_SIZE) {
         return fs_content_damaged(walk->inode, 0, "a key of the wrong size");
+    }
     row.offset = base_get_be64((const uint8_t *)key.bytes + 9);
     row.kind = row.value.size > 0 ? *(const uint8_t *)row.value.bytes : 0;
-    if (row.kind == FS_CONTENT_CHUNK && row.offset % FS_CHUNK_SIZE == 0 && row.offset <= FS_FILE_SIZE_MAX)
+    if (row.kind == FS_CONTENT_CHUNK && row.offset % FS_CHUNK_SIZE == 0 && row.offset <= FS_FILE_SIZE_MAX) {
         *ret_row = row;
-    else if (row.kind == FS_CONTENT_PIECE && row.offset % fs_piece_size(walk->fs) == 0 && row.value.size > 1 &&
-             row.value.size - 1 <= fs_piece_size(walk->fs) && row.offset <= FS_SYMLINK_SIZE_MAX)
+    } else if (row.kind == FS_CONTENT_PIECE && row.offset % fs_piece_size(walk->fs) == 0 && row.value.size > 1 &&
+               row.value.size - 1 <= fs_piece_size(walk->fs) && row.offset <= FS_SYMLINK_SIZE_MAX) {
         *ret_row = row;
-    else
+    } else {
         return fs_content_damaged(walk->inode, row.offset, "neither a piece nor a chunk");
+    }
     return 0;
 }
 
@@ -272,8 +291,9 @@ int fs_content_row_to_chunk(struct fs *fs, uint64_t inode, const struct fs_conte
     struct base_reason reason;
     int ret;
 
-    if (row->kind != FS_CONTENT_CHUNK)
+    if (row->kind != FS_CONTENT_CHUNK) {
         return fs_content_damaged(inode, row->offset, "a piece among chunks");
+    }
     ret = fs_chunk_decode(fs->store, row->value, ret_chunk, &reason);
     return ret < 0 ? fs_content_damaged(inode, row->offset, reason.text) : 0;
 }

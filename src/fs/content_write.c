@@ -35,8 +35,9 @@ static struct fs_inode_row row_after(const struct request *request, const struct
 {
     struct fs_inode_row row = request->row;
 
-    if (part->end > row.attributes.size)
+    if (part->end > row.attributes.size) {
         row.attributes.size = part->end;
+    }
     row.attributes.modification_time = row.attributes.change_time = base_clock_now();
     row.attributes.mode = fs_mode_without_set_id(request->caller, row.attributes.mode);
     return row;
@@ -54,18 +55,21 @@ static int write_pieces(struct request *request, const struct part *part)
     struct txn *txn;
     int ret = fs_inline_load(fs, request->inode, bytes, &old_end);
 
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     memcpy(bytes + part->offset, part->bytes, part->end - part->offset);
     end = part->end > old_end ? (uint32_t)part->end : old_end;
     ret = fs_txn_begin(fs, &need, &txn);
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     txn_lock(txn);
     ret = fs_inline_store(fs, txn, request->inode, bytes, part->offset < old_end ? (uint32_t)part->offset : old_end,
                           old_end, end);
-    if (ret == 0)
+    if (ret == 0) {
         ret = fs_inode_row_write(fs, txn, request->inode, &row, false, NULL);
+    }
     if (ret < 0) {
         txn_abort(txn);
         return ret;
@@ -98,12 +102,13 @@ static int set_cut_block(struct request *request, const struct part *part, struc
         block = conversion->bytes;
     } else {
         block = fs_change_edge(change);
-        if (from == start && to >= request->row.attributes.size)
+        if (from == start && to >= request->row.attributes.size) {
             memset(block, 0, STORE_BLOCK_SIZE); /* nothing of the old block is left */
-        else {
+        } else {
             ret = fs_content_load_block(request->fs, request->inode, start, &chunk->chunk, slot, block);
-            if (ret < 0)
+            if (ret < 0) {
                 return ret;
+            }
         }
     }
     memcpy(block + (from - start), part->bytes + (from - part->offset), to - from);
@@ -117,14 +122,16 @@ static int set_blocks(struct request *request, const struct part *part, struct f
     uint64_t first = fs_round_down(part->offset, STORE_BLOCK_SIZE);
 
     /* The part leaves block 0 as it is, or cuts it (then its bytes are merged below). */
-    if (conversion->end > 0 && first > 0)
+    if (conversion->end > 0 && first > 0) {
         fs_change_set(change, fs_change_find(change, 0), 0, conversion->bytes);
+    }
     for (uint64_t start = first; start < part->end; start += STORE_BLOCK_SIZE) {
         if (start < part->offset || start + STORE_BLOCK_SIZE > part->end) {
             int ret = set_cut_block(request, part, change, conversion, start);
 
-            if (ret < 0)
+            if (ret < 0) {
                 return ret;
+            }
         } else {
             struct fs_chunk_change *chunk = fs_change_find(change, fs_round_down(start, FS_CHUNK_SIZE));
 
@@ -144,17 +151,20 @@ static int prepare(struct request *request, const struct part *part, struct fs_c
         conversion->bytes = fs_change_edge(change);
         memset(conversion->bytes + FS_INLINE_MAX, 0, STORE_BLOCK_SIZE - FS_INLINE_MAX);
         ret = fs_inline_load(request->fs, request->inode, conversion->bytes, &conversion->end);
-        if (ret < 0)
+        if (ret < 0) {
             return ret;
+        }
         if (conversion->end > 0 && part->offset >= FS_CHUNK_SIZE) {
             ret = fs_change_load(change, 0, 1);
-            if (ret < 0)
+            if (ret < 0) {
                 return ret;
+            }
         }
     }
     ret = fs_change_load(change, part->offset, part->end);
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     return set_blocks(request, part, change, conversion);
 }
 
@@ -164,11 +174,13 @@ static int change_rows(struct request *request, struct fs_change *change, const 
 {
     int ret = fs_inline_store(request->fs, txn, request->inode, NULL, 0, conversion->end, 0);
 
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     ret = fs_change_apply(change, txn, &row->content_blocks);
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     return fs_inode_row_write(request->fs, txn, request->inode, row, false, NULL);
 }
 
@@ -180,13 +192,15 @@ static int write_change(struct request *request, const struct part *part, struct
     struct txn *txn;
     int ret = prepare(request, part, change, &conversion);
 
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     need = fs_content_need(request->fs, change->count + (conversion.end > 0 ? fs_inline_pieces_max(request->fs) : 0),
                            change->written, false);
     ret = fs_txn_begin(request->fs, &need, &txn);
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     ret = fs_change_write_blocks(change, txn);
     if (ret == 0) {
         txn_lock(txn);
@@ -209,8 +223,9 @@ static int write_chunks(struct request *request, const struct part *part)
     int ret =
         fs_change_create(request->fs, request->inode, request->row.content_blocks > 0, (uint32_t)chunks + 1, &change);
 
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
+    }
     ret = write_change(request, part, change);
     fs_change_destroy(change);
     return ret;
@@ -222,8 +237,9 @@ static int write_part(struct request *request, const struct part *part)
 {
     uint64_t size = request->row.attributes.size;
 
-    if (request->row.content_blocks == 0 && (part->end > size ? part->end : size) <= FS_INLINE_MAX)
+    if (request->row.content_blocks == 0 && (part->end > size ? part->end : size) <= FS_INLINE_MAX) {
         return write_pieces(request, part);
+    }
     return write_chunks(request, part);
 }
 
@@ -234,20 +250,24 @@ static int64_t write_locked(struct request *request, uint64_t offset, const uint
     struct part part = {.end = offset};
     int ret = fs_inode_row_read(request->fs, NULL, request->inode, &request->row);
 
-    if (ret < 0)
+    if (ret < 0) {
         return ret;
-    if (!S_ISREG(request->row.attributes.mode))
+    }
+    if (!S_ISREG(request->row.attributes.mode)) {
         return S_ISDIR(request->row.attributes.mode) ? -EISDIR : -EINVAL;
+    }
     ret = fs_freeing_finish(request->fs, request->inode, &request->row, end);
     while (ret == 0 && part.end < end) {
         part.offset = part.end;
         part.bytes = bytes + (part.offset - offset);
         part.end = fs_round_down(part.offset, FS_CHUNK_SIZE) + part_max;
-        if (part.end > end)
+        if (part.end > end) {
             part.end = end;
+        }
         ret = write_part(request, &part);
-        if (ret < 0 && part.offset > offset)
+        if (ret < 0 && part.offset > offset) {
             return (int64_t)(part.offset - offset);
+        }
     }
     return ret < 0 ? ret : (int64_t)size;
 }
@@ -259,13 +279,16 @@ int64_t fs_write(struct fs *fs, const struct fs_caller *caller, uint64_t number,
     struct fs_inode *inode;
     int64_t result;
 
-    if (size == 0)
+    if (size == 0) {
         return 0;
-    if (offset > (uint64_t)FS_FILE_SIZE_MAX || size > (uint64_t)FS_FILE_SIZE_MAX - offset)
+    }
+    if (offset > (uint64_t)FS_FILE_SIZE_MAX || size > (uint64_t)FS_FILE_SIZE_MAX - offset) {
         return -EFBIG;
+    }
     result = fs_inode_acquire(fs, number, &inode);
-    if (result < 0)
+    if (result < 0) {
         return result;
+    }
     base_latch_lock_exclusive(&inode->latch);
     result = write_locked(&request, offset, bytes, size);
     base_latch_unlock_exclusive(&inode->latch);

@@ -54,8 +54,9 @@ int fs_directory_open(struct fs *fs, uint64_t number, struct fs_directory **ret_
 {
     struct fs_inode_row row;
     struct fs_directory *directory = calloc(1, sizeof *directory);
-    if (!directory)
+    if (!directory) {
         return -ENOMEM;
+    }
     directory->fs = fs;
     int error = fs_inode_acquire(fs, number, &directory->inode);
     if (error) {
@@ -66,19 +67,22 @@ int fs_directory_open(struct fs *fs, uint64_t number, struct fs_directory **ret_
     base_latch_lock_shared(&directory->inode->latch);
     error = fs_inode_row_read(fs, NULL, number, &row);
     base_latch_unlock_shared(&directory->inode->latch);
-    if (!error && !S_ISDIR(row.attributes.mode))
+    if (!error && !S_ISDIR(row.attributes.mode)) {
         error = -ENOTDIR;
-    if (error)
+    }
+    if (error) {
         fs_directory_close(directory);
-    else
+    } else {
         *ret_directory = directory;
+    }
     return error;
 }
 
 void fs_directory_close(struct fs_directory *directory)
 {
-    if (directory->cursor)
+    if (directory->cursor) {
         btree_cursor_close(directory->cursor);
+    }
     fs_cookie_table_deinit(&directory->cookies);
     base_mutex_deinit(&directory->mutex);
     fs_inode_release(directory->fs, directory->inode);
@@ -97,12 +101,15 @@ static int take_row(struct listing *listing)
     struct fs_directory *directory = listing->directory;
     struct btree_slice key = btree_cursor_key(directory->cursor);
     const uint8_t *bytes = key.bytes;
-    if (key.size < FS_ENTRY_PREFIX_SIZE || bytes[0] != 'D' || base_get_be64(bytes + 1) != directory->inode->number)
+    if (key.size < FS_ENTRY_PREFIX_SIZE || bytes[0] != 'D' || base_get_be64(bytes + 1) != directory->inode->number) {
         return -ENOENT;
+    }
     size_t name_size = key.size - FS_ENTRY_PREFIX_SIZE;
     const uint8_t *name = bytes + FS_ENTRY_PREFIX_SIZE;
-    if (name_size == 0 || name_size > FS_NAME_SIZE_MAX || memchr(name, '\0', name_size) || memchr(name, '/', name_size))
+    if (name_size == 0 || name_size > FS_NAME_SIZE_MAX || memchr(name, '\0', name_size) ||
+        memchr(name, '/', name_size)) {
         return report_damage(listing, "an entry has an impossible name");
+    }
     memcpy(listing->name, name, name_size);
     listing->name[name_size] = '\0';
     listing->name_size = name_size;
@@ -115,8 +122,9 @@ static int seek_after(struct listing *listing, const char *name, size_t name_siz
     uint8_t key[FS_KEY_SIZE_MAX + 1];
     struct fs_directory *directory = listing->directory;
     size_t key_size = fs_key_entry(key, directory->inode->number, name, name_size);
-    if (name_size > 0)
+    if (name_size > 0) {
         key[key_size++] = 0; /* the least key above: no name contains NUL */
+    }
     int error = btree_cursor_seek(directory->cursor, NULL, (struct btree_slice){key, key_size});
     return error ? error : take_row(listing);
 }
@@ -132,16 +140,18 @@ static int scan_for(struct listing *listing, uint64_t cookie)
 {
     uint64_t seed = listing->directory->fs->cookie_seed;
     int error = seek_after(listing, "", 0);
-    while (!error && fs_cookie_hash(seed, listing->name, listing->name_size) != cookie)
+    while (!error && fs_cookie_hash(seed, listing->name, listing->name_size) != cookie) {
         error = next(listing);
+    }
     return error ? error : next(listing);
 }
 
 static int seek_cookie(struct listing *listing, uint64_t cookie)
 {
     size_t name_size;
-    if (cookie <= FS_COOKIE_DOT_DOT)
+    if (cookie <= FS_COOKIE_DOT_DOT) {
         return seek_after(listing, "", 0);
+    }
     const char *name = fs_cookie_find(&listing->directory->cookies, cookie, &name_size);
     return name ? seek_after(listing, name, name_size) : scan_for(listing, cookie);
 }
@@ -165,10 +175,12 @@ static void emit_dots(struct listing *listing, uint64_t cookie, uint64_t parent)
                                      .type = S_IFDIR};
     struct fs_directory_entry dot_dot = {
         .name = "..", .name_size = 2, .cookie = FS_COOKIE_DOT_DOT, .inode = parent, .type = S_IFDIR};
-    if (cookie < FS_COOKIE_DOT && !emit(listing, &dot))
+    if (cookie < FS_COOKIE_DOT && !emit(listing, &dot)) {
         return;
-    if (cookie < FS_COOKIE_DOT_DOT)
+    }
+    if (cookie < FS_COOKIE_DOT_DOT) {
         emit(listing, &dot_dot);
+    }
 }
 
 static void emit_row(struct listing *listing, const struct fs_attributes *attributes)
@@ -183,8 +195,9 @@ static void emit_row(struct listing *listing, const struct fs_attributes *attrib
         .type = listing->entry.type,
         .attributes = attributes,
     };
-    if (emit(listing, &entry))
+    if (emit(listing, &entry)) {
         fs_cookie_keep(&directory->cookies, entry.cookie, entry.name, entry.name_size);
+    }
 }
 
 /* Whether the row of the entry's inode may be read: it is in memory, or the disk has not been asked too often. */
@@ -192,8 +205,9 @@ static bool may_read_row(struct listing *listing)
 {
     uint8_t key[FS_KEY_SIZE_MAX];
     struct btree_slice slice = {key, fs_key_inode(key, listing->entry.inode)};
-    if (btree_is_resident(listing->directory->fs->tree, slice))
+    if (btree_is_resident(listing->directory->fs->tree, slice)) {
         return true;
+    }
     return listing->far_rows++ < FAR_ROWS_MAX;
 }
 
@@ -215,13 +229,15 @@ static int emit_row_with_attributes(struct listing *listing)
         return 0;
     }
     error = fs_inode_acquire(fs, listing->entry.inode, &child);
-    if (error)
+    if (error) {
         return error;
+    }
     emit_row(listing, &row.attributes);
-    if (listing->count > count_before)
+    if (listing->count > count_before) {
         fs_inode_reference_to_lookup(fs, child);
-    else
+    } else {
         fs_inode_release(fs, child); /* it has a name: never an orphan */
+    }
     return 0;
 }
 
@@ -229,12 +245,14 @@ static int emit_rows(struct listing *listing, uint64_t cookie)
 {
     int error = seek_cookie(listing, cookie);
     while (!error && !listing->ended) {
-        if (listing->with_attributes)
+        if (listing->with_attributes) {
             error = emit_row_with_attributes(listing);
-        else
+        } else {
             emit_row(listing, NULL);
-        if (!error && !listing->ended)
+        }
+        if (!error && !listing->ended) {
             error = next(listing);
+        }
     }
     return error == -ENOENT ? 0 : error;
 }
@@ -245,15 +263,19 @@ static int read_locked(struct listing *listing, uint64_t cookie)
     struct fs_directory *directory = listing->directory;
     struct fs_inode_row row;
     int error = fs_inode_row_read(directory->fs, NULL, directory->inode->number, &row);
-    if (error)
+    if (error) {
         return error;
-    if (row.attributes.link_count == 0)
+    }
+    if (row.attributes.link_count == 0) {
         return 0;
+    }
     emit_dots(listing, cookie, row.parent);
-    if (listing->ended)
+    if (listing->ended) {
         return 0;
-    if (!directory->cursor)
+    }
+    if (!directory->cursor) {
         error = btree_cursor_open(directory->fs->tree, &directory->cursor);
+    }
     return error ? error : emit_rows(listing, cookie);
 }
 

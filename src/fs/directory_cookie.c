@@ -32,12 +32,14 @@ static uint16_t *head_of(const struct fs_cookie_generation *generation, uint64_t
 
 static const struct fs_cookie_slot *find_in(const struct fs_cookie_generation *generation, uint64_t cookie)
 {
-    if (generation->slot_count == 0)
+    if (generation->slot_count == 0) {
         return NULL;
+    }
     for (uint16_t number = *head_of(generation, cookie); number != 0;) {
         const struct fs_cookie_slot *slot = &generation->slots[number - 1];
-        if (slot->cookie == cookie)
+        if (slot->cookie == cookie) {
             return slot;
+        }
         number = slot->next;
     }
     return NULL;
@@ -51,8 +53,9 @@ const char *fs_cookie_find(const struct fs_cookie_table *table, uint64_t cookie,
         generation = &table->previous;
         slot = find_in(generation, cookie);
     }
-    if (!slot)
+    if (!slot) {
         return NULL;
+    }
     *ret_name_size = slot->name_size;
     return generation->names + slot->name_offset;
 }
@@ -62,8 +65,9 @@ uint64_t fs_cookie_choose(const struct fs_cookie_table *table, uint64_t hash, co
     for (uint64_t cookie = hash;; cookie = cookie == INT64_MAX ? COOKIE_MIN : cookie + 1) {
         size_t other_size;
         const char *other = fs_cookie_find(table, cookie, &other_size);
-        if (!other || (other_size == name_size && memcmp(other, name, name_size) == 0))
+        if (!other || (other_size == name_size && memcmp(other, name, name_size) == 0)) {
             return cookie;
+        }
     }
 }
 
@@ -88,8 +92,9 @@ static bool grow_slots(struct fs_cookie_generation *generation)
     generation->heads = heads;
     generation->slots = slots;
     generation->slot_capacity = capacity;
-    for (uint32_t i = 0; i < generation->slot_count; i++)
+    for (uint32_t i = 0; i < generation->slot_count; i++) {
         chain(generation, i);
+    }
     return true;
 }
 
@@ -97,8 +102,9 @@ static bool grow_names(struct fs_cookie_generation *generation)
 {
     uint32_t capacity = generation->name_capacity ? 2 * generation->name_capacity : NAME_BYTES_MIN;
     char *names = realloc(generation->names, capacity);
-    if (!names)
+    if (!names) {
         return false;
+    }
     generation->names = names;
     generation->name_capacity = capacity;
     return true;
@@ -110,8 +116,9 @@ static void start_generation(struct fs_cookie_table *table)
     table->previous = table->current;
     recycled.slot_count = 0;
     recycled.name_used = 0;
-    if (recycled.heads)
+    if (recycled.heads) {
         memset(recycled.heads, 0, recycled.slot_capacity * sizeof *recycled.heads);
+    }
     table->current = recycled;
 }
 
@@ -119,14 +126,18 @@ void fs_cookie_keep(struct fs_cookie_table *table, uint64_t cookie, const char *
 {
     struct fs_cookie_generation *generation = &table->current;
     BASE_ASSERT(name_size <= FS_NAME_SIZE_MAX);
-    if (find_in(generation, cookie))
+    if (find_in(generation, cookie)) {
         return; /* the same name: fs_cookie_choose sees to that */
-    if (generation->slot_count == FS_COOKIE_GENERATION_SIZE)
+    }
+    if (generation->slot_count == FS_COOKIE_GENERATION_SIZE) {
         start_generation(table);
-    if (generation->slot_count == generation->slot_capacity && !grow_slots(generation))
+    }
+    if (generation->slot_count == generation->slot_capacity && !grow_slots(generation)) {
         return;
-    if (generation->name_capacity - generation->name_used < name_size && !grow_names(generation))
+    }
+    if (generation->name_capacity - generation->name_used < name_size && !grow_names(generation)) {
         return;
+    }
     generation->slots[generation->slot_count] = (struct fs_cookie_slot){
         .cookie = cookie, .name_offset = generation->name_used, .name_size = (uint16_t)name_size};
     memcpy(generation->names + generation->name_used, name, name_size);

@@ -11,11 +11,13 @@ enum { ENTRY_INODE = 0, ENTRY_TYPE = 8, ENTRY_SIZE = 9, TYPE_SHIFT = 12, TYPE_MA
 int fs_name_check(const char *name, size_t *ret_size)
 {
     size_t size = strnlen(name, FS_NAME_SIZE_MAX + 1);
-    if (size > FS_NAME_SIZE_MAX)
+    if (size > FS_NAME_SIZE_MAX) {
         return -ENAMETOOLONG;
+    }
     bool is_dots = (size == 1 && name[0] == '.') || (size == 2 && name[0] == '.' && name[1] == '.');
-    if (size == 0 || is_dots || memchr(name, '/', size))
+    if (size == 0 || is_dots || memchr(name, '/', size)) {
         return -EINVAL;
+    }
     *ret_size = size;
     return 0;
 }
@@ -39,10 +41,11 @@ int fs_entry_read(struct fs *fs, struct txn *txn, uint64_t parent, const char *n
     size_t size;
     struct btree_slice slice = {key, fs_key_entry(key, parent, name, name_size)};
     int error = btree_get(fs->tree, txn, slice, value, sizeof value, &size);
-    if (error == -ERANGE)
+    if (error == -ERANGE) {
         size = SIZE_MAX; /* the decoder refuses it */
-    else if (error)
+    } else if (error) {
         return error;
+    }
     return fs_entry_decode(parent, (struct btree_slice){value, size}, ret_entry);
 }
 
@@ -87,8 +90,9 @@ int fs_directory_row_add(struct fs_inode_row *directory, int entries, int subdir
                      attributes->inode);
         return -EUCLEAN;
     }
-    if (subdirectories > 0 && attributes->link_count >= FS_LINK_COUNT_MAX)
+    if (subdirectories > 0 && attributes->link_count >= FS_LINK_COUNT_MAX) {
         return -EMLINK;
+    }
     attributes->size += (uint64_t)(int64_t)entries;
     attributes->link_count += (uint32_t)subdirectories;
     attributes->modification_time = now;

@@ -28,7 +28,8 @@ int fs_number_raise(struct fs *fs, struct txn *txn, uint64_t number)
 void fs_number_raised(struct fs *fs, uint64_t number)
 {
     base_mutex_lock(&fs->number_mutex);
-    if (number >= fs->number_limit)
+    if (number >= fs->number_limit) {
         fs->number_limit = number + NUMBER_BATCH;
+    }
     base_mutex_unlock(&fs->number_mutex);
 }

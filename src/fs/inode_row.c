@@ -89,31 +89,41 @@ static bool is_type(uint32_t mode)
 
 const char *fs_inode_row_find_fault(const uint8_t *bytes, size_t size)
 {
-    if (size < FS_INODE_ROW_SIZE)
+    if (size < FS_INODE_ROW_SIZE) {
         return "it is too short";
+    }
     uint32_t mode = base_get_le32(bytes + ROW_MODE);
     uint64_t file_size = base_get_le64(bytes + ROW_SIZE);
-    if (!is_type(mode) || (mode & ~(uint32_t)(S_IFMT | 07777)))
+    if (!is_type(mode) || (mode & ~(uint32_t)(S_IFMT | 07777))) {
         return "its mode is none";
-    bool has_target = S_ISLNK(mode) && file_size <= FS_SYMLINK_INLINE_MAX;
-    if (size != FS_INODE_ROW_SIZE + (has_target ? file_size : 0))
-        return "its length does not fit its type and size";
-    if (S_ISLNK(mode) && (file_size == 0 || file_size > FS_SYMLINK_SIZE_MAX))
-        return "its symlink target has an impossible size";
-    if (file_size > (uint64_t)FS_FILE_SIZE_MAX)
-        return "its size is too large";
-    if (base_get_le64(bytes + ROW_CONTENT_BLOCKS) > UINT64_MAX / ATTRIBUTE_BLOCKS_PER_CONTENT_BLOCK)
-        return "its block count is too large";
-    if (base_get_le32(bytes + ROW_LINK_COUNT) > FS_LINK_COUNT_MAX)
-        return "its link count is too large";
-    for (int offset = ROW_ACCESS_NANOSECONDS; offset <= ROW_BIRTH_NANOSECONDS; offset += 4) {
-        if (base_get_le32(bytes + offset) >= NANOSECONDS_PER_SECOND)
-            return "a time has too many nanoseconds";
     }
-    if (S_ISDIR(mode) != (base_get_le64(bytes + ROW_PARENT) != 0))
+    bool has_target = S_ISLNK(mode) && file_size <= FS_SYMLINK_INLINE_MAX;
+    if (size != FS_INODE_ROW_SIZE + (has_target ? file_size : 0)) {
+        return "its length does not fit its type and size";
+    }
+    if (S_ISLNK(mode) && (file_size == 0 || file_size > FS_SYMLINK_SIZE_MAX)) {
+        return "its symlink target has an impossible size";
+    }
+    if (file_size > (uint64_t)FS_FILE_SIZE_MAX) {
+        return "its size is too large";
+    }
+    if (base_get_le64(bytes + ROW_CONTENT_BLOCKS) > UINT64_MAX / ATTRIBUTE_BLOCKS_PER_CONTENT_BLOCK) {
+        return "its block count is too large";
+    }
+    if (base_get_le32(bytes + ROW_LINK_COUNT) > FS_LINK_COUNT_MAX) {
+        return "its link count is too large";
+    }
+    for (int offset = ROW_ACCESS_NANOSECONDS; offset <= ROW_BIRTH_NANOSECONDS; offset += 4) {
+        if (base_get_le32(bytes + offset) >= NANOSECONDS_PER_SECOND) {
+            return "a time has too many nanoseconds";
+        }
+    }
+    if (S_ISDIR(mode) != (base_get_le64(bytes + ROW_PARENT) != 0)) {
         return "its parent does not fit its type";
-    if (base_get_le32(bytes + ROW_ZERO_1) || base_get_le64(bytes + ROW_ZERO_2))
+    }
+    if (base_get_le32(bytes + ROW_ZERO_1) || base_get_le64(bytes + ROW_ZERO_2)) {
         return "reserved bytes are not zero";
+    }
     return NULL;
 }
 
@@ -121,8 +131,9 @@ uint64_t fs_inode_row_blocks(const struct fs_inode_row *row)
 {
     uint64_t size = row->attributes.size;
     uint32_t mode = row->attributes.mode;
-    if (row->content_blocks > 0)
+    if (row->content_blocks > 0) {
         return row->content_blocks * ATTRIBUTE_BLOCKS_PER_CONTENT_BLOCK;
+    }
     bool is_inline = S_ISREG(mode) ? size <= FS_INLINE_MAX : S_ISLNK(mode) && size > FS_SYMLINK_INLINE_MAX;
     return is_inline ? (size + ATTRIBUTE_BLOCK_SIZE - 1) / ATTRIBUTE_BLOCK_SIZE : 0;
 }
@@ -162,8 +173,9 @@ int fs_inode_row_decode(uint64_t inode, const uint8_t *bytes, size_t size, struc
 static int read_bytes(struct fs *fs, struct txn *txn, uint64_t inode, uint8_t *buffer, size_t *ret_size)
 {
     uint8_t key[FS_KEY_SIZE_MAX];
-    if (inode == 0)
+    if (inode == 0) {
         return -ENOENT; /* the superinode is nobody's file */
+    }
     struct btree_slice slice = {key, fs_key_inode(key, inode)};
     int error = btree_get(fs->tree, txn, slice, buffer, ROW_SIZE_MAX, ret_size);
     if (error == -ERANGE) {
@@ -187,12 +199,15 @@ int fs_inode_row_read_target(struct fs *fs, uint64_t inode, char *buffer)
     struct fs_inode_row row;
     size_t size;
     int error = read_bytes(fs, NULL, inode, bytes, &size);
-    if (!error)
+    if (!error) {
         error = fs_inode_row_decode(inode, bytes, size, &row);
-    if (error)
+    }
+    if (error) {
         return error;
-    if (size == FS_INODE_ROW_SIZE)
+    }
+    if (size == FS_INODE_ROW_SIZE) {
         return -EINVAL;
+    }
     memcpy(buffer, bytes + FS_INODE_ROW_SIZE, size - FS_INODE_ROW_SIZE);
     buffer[size - FS_INODE_ROW_SIZE] = '\0';
     return 0;
@@ -210,8 +225,9 @@ int fs_inode_row_write(struct fs *fs, struct txn *txn, uint64_t inode, const str
             size += target_size;
         } else {
             int error = read_bytes(fs, txn, inode, bytes, &size);
-            if (error)
+            if (error) {
                 return error;
+            }
         }
     }
     encode(bytes, row);
@@ -229,12 +245,15 @@ int fs_directory_row_read(struct fs *fs, struct txn *txn, uint64_t inode, struct
 {
     struct fs_inode_row row;
     int error = fs_inode_row_read(fs, txn, inode, &row);
-    if (error)
+    if (error) {
         return error;
-    if (!S_ISDIR(row.attributes.mode))
+    }
+    if (!S_ISDIR(row.attributes.mode)) {
         return -ENOTDIR;
-    if (row.attributes.link_count == 0)
+    }
+    if (row.attributes.link_count == 0) {
         return -ENOENT;
+    }
     *ret_row = row;
     return 0;
 }
@@ -244,14 +263,15 @@ int fs_child_row_read(struct fs *fs, struct txn *txn, uint64_t inode, uint32_t t
     struct fs_inode_row row;
     const char *fault = NULL;
     int error = fs_inode_row_read(fs, txn, inode, &row);
-    if (error == -ENOENT)
+    if (error == -ENOENT) {
         fault = "does not exist";
-    else if (error)
+    } else if (error) {
         return error;
-    else if ((row.attributes.mode & S_IFMT) != type)
+    } else if ((row.attributes.mode & S_IFMT) != type) {
         fault = "is of another type than its entry says";
-    else if (row.attributes.link_count == 0)
+    } else if (row.attributes.link_count == 0) {
         fault = "has an entry but no links";
+    }
     if (fault) {
         base_message(BASE_MESSAGE_ERROR, "inode %" PRIu64 " %s", inode, fault);
         return -EUCLEAN;
@@ -272,8 +292,9 @@ int fs_super_row_read(struct fs *fs, uint64_t *ret_next_number)
         base_message(BASE_MESSAGE_ERROR, "the superinode's row is missing or damaged");
         return -EUCLEAN;
     }
-    if (!error)
+    if (!error) {
         *ret_next_number = base_get_le64(value + SUPER_ROW_NEXT_NUMBER);
+    }
     return error;
 }
 

@@ -47,16 +47,18 @@ struct fs_inode_table {
 static struct slot *slots_allocate(size_t count)
 {
     struct slot *slots = aligned_alloc(CACHE_LINE_SIZE, count * sizeof *slots);
-    if (slots)
+    if (slots) {
         memset(slots, 0, count * sizeof *slots);
+    }
     return slots;
 }
 
 int fs_inode_table_create(struct fs_inode_table **ret_table)
 {
     struct fs_inode_table *table = aligned_alloc(CACHE_LINE_SIZE, sizeof *table);
-    if (!table)
+    if (!table) {
         return -ENOMEM;
+    }
     for (int i = 0; i < SHARD_COUNT; i++) {
         struct shard *shard = &table->shards[i];
         *shard = (struct shard){.slot_count = SLOTS_MIN, .slots = slots_allocate(SLOTS_MIN)};
@@ -83,8 +85,9 @@ void fs_inode_table_destroy(struct fs_inode_table *table)
     for (int i = 0; i < SHARD_COUNT; i++) {
         struct shard *shard = &table->shards[i];
         for (size_t index = 0; shard->slots && index < shard->slot_count; index++) {
-            if (shard->slots[index].inode)
+            if (shard->slots[index].inode) {
                 object_free(shard->slots[index].inode);
+            }
         }
         free(shard->slots);
         base_mutex_deinit(&shard->mutex);
@@ -120,8 +123,9 @@ static size_t slot_after(const struct shard *shard, size_t index)
 static size_t find_slot_locked(const struct shard *shard, uint64_t number)
 {
     size_t index = home_of(shard, number);
-    while (shard->slots[index].inode && shard->slots[index].number != number)
+    while (shard->slots[index].inode && shard->slots[index].number != number) {
         index = slot_after(shard, index);
+    }
     return index;
 }
 
@@ -135,13 +139,15 @@ static bool grow_locked(struct shard *shard)
     struct slot *old = shard->slots;
     size_t old_count = shard->slot_count;
     struct slot *slots = slots_allocate(2 * old_count);
-    if (!slots)
+    if (!slots) {
         return false;
+    }
     shard->slots = slots;
     shard->slot_count = 2 * old_count;
     for (size_t index = 0; index < old_count; index++) {
-        if (old[index].inode)
+        if (old[index].inode) {
             slots[find_slot_locked(shard, old[index].number)] = old[index];
+        }
     }
     free(old);
     return true;
@@ -150,13 +156,16 @@ static bool grow_locked(struct shard *shard)
 static struct fs_inode *find_or_make_locked(struct shard *shard, uint64_t number)
 {
     struct fs_inode *inode = find_locked(shard, number);
-    if (inode)
+    if (inode) {
         return inode;
-    if (2 * (shard->inode_count + 1) > shard->slot_count && !grow_locked(shard))
+    }
+    if (2 * (shard->inode_count + 1) > shard->slot_count && !grow_locked(shard)) {
         return NULL;
+    }
     inode = malloc(sizeof *inode);
-    if (!inode)
+    if (!inode) {
         return NULL;
+    }
     *inode = (struct fs_inode){.number = number};
     base_latch_init(&inode->latch, BASE_RANK_FS_INODE);
     shard->slots[find_slot_locked(shard, number)] = (struct slot){number, inode};
@@ -181,8 +190,9 @@ static void free_slot_locked(struct shard *shard, size_t free_index)
 /* Takes the object out of the table when nobody uses it any more; returns it then. */
 static struct fs_inode *remove_unused_locked(struct shard *shard, struct fs_inode *inode)
 {
-    if (inode->references > 0 || inode->lookup_count > 0)
+    if (inode->references > 0 || inode->lookup_count > 0) {
         return NULL;
+    }
     free_slot_locked(shard, find_slot_locked(shard, inode->number));
     shard->inode_count--;
     return inode;
@@ -191,10 +201,11 @@ static struct fs_inode *remove_unused_locked(struct shard *shard, struct fs_inod
 /* What becomes of an object that has left the table. */
 static void end_object(struct fs *fs, struct fs_inode *inode)
 {
-    if (inode && inode->orphan)
+    if (inode && inode->orphan) {
         fs_reclaimer_add(fs->reclaimer, inode);
-    else if (inode)
+    } else if (inode) {
         object_free(inode);
+    }
 }
 
 int fs_inode_acquire(struct fs *fs, uint64_t number, struct fs_inode **ret_inode)
@@ -202,11 +213,13 @@ int fs_inode_acquire(struct fs *fs, uint64_t number, struct fs_inode **ret_inode
     struct shard *shard = shard_of(fs, number);
     base_mutex_lock(&shard->mutex);
     struct fs_inode *inode = find_or_make_locked(shard, number);
-    if (inode)
+    if (inode) {
         inode->references++;
+    }
     base_mutex_unlock(&shard->mutex);
-    if (!inode)
+    if (!inode) {
         return -ENOMEM;
+    }
     *ret_inode = inode;
     return 0;
 }
@@ -253,8 +266,9 @@ void fs_forget(struct fs *fs, uint64_t number, uint64_t count)
     struct fs_inode *inode = find_locked(shard, number);
     if (inode) {
         /* The count comes from the kernel: believed only as far as it can be true. */
-        if (count > inode->lookup_count)
+        if (count > inode->lookup_count) {
             count = inode->lookup_count;
+        }
         inode->lookup_count -= count;
         shard->lookups -= count;
         inode = remove_unused_locked(shard, inode);
@@ -270,8 +284,9 @@ void fs_inode_mark_orphan(struct fs *fs, struct fs_inode *inode)
     bool is_new = !inode->orphan;
     inode->orphan = true;
     base_mutex_unlock(&shard->mutex);
-    if (is_new)
+    if (is_new) {
         fs_reclaimer_expect(fs->reclaimer);
+    }
 }
 
 bool fs_inode_mark_orphan_in_use(struct fs *fs, uint64_t number)
@@ -279,11 +294,13 @@ bool fs_inode_mark_orphan_in_use(struct fs *fs, uint64_t number)
     struct shard *shard = shard_of(fs, number);
     base_mutex_lock(&shard->mutex);
     struct fs_inode *inode = find_locked(shard, number);
-    if (inode)
+    if (inode) {
         inode->references++;
+    }
     base_mutex_unlock(&shard->mutex);
-    if (!inode)
+    if (!inode) {
         return false;
+    }
     fs_inode_mark_orphan(fs, inode);
     fs_inode_release(fs, inode);
     return true;

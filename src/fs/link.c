@@ -12,14 +12,18 @@ static int check_inode(struct fs *fs, uint64_t inode, struct fs_inode_row *ret_r
 {
     struct fs_inode_row row;
     int error = fs_inode_row_read(fs, NULL, inode, &row);
-    if (error)
+    if (error) {
         return error;
-    if (S_ISDIR(row.attributes.mode))
+    }
+    if (S_ISDIR(row.attributes.mode)) {
         return -EPERM;
-    if (row.attributes.link_count == 0)
+    }
+    if (row.attributes.link_count == 0) {
         return -ENOENT;
-    if (row.attributes.link_count >= FS_LINK_COUNT_MAX)
+    }
+    if (row.attributes.link_count >= FS_LINK_COUNT_MAX) {
         return -EMLINK;
+    }
     *ret_row = row;
     return 0;
 }
@@ -31,13 +35,16 @@ static int commit_rows(struct fs *fs, const struct fs_inode_row *row, const stru
     struct fs_entry_row entry = {.inode = inode, .type = row->attributes.mode & S_IFMT};
     struct txn *txn;
     int error = fs_row_changes_begin(fs, ROW_CHANGES, 0, false, &txn);
-    if (error)
+    if (error) {
         return error;
+    }
     error = fs_entry_insert(fs, txn, parent, name, name_size, &entry);
-    if (!error)
+    if (!error) {
         error = fs_inode_row_write(fs, txn, inode, row, false, NULL);
-    if (!error)
+    }
+    if (!error) {
         error = fs_inode_row_write(fs, txn, parent, parent_row, false, NULL);
+    }
     return fs_row_changes_end(txn, error);
 }
 
@@ -49,18 +56,22 @@ static int link_locked(struct fs *fs, uint64_t inode, uint64_t parent, const cha
     struct fs_entry_row existing;
     struct timespec now = base_clock_now();
     int error = check_inode(fs, inode, ret_row);
-    if (!error)
+    if (!error) {
         error = fs_directory_row_read(fs, NULL, parent, &parent_row);
-    if (error)
+    }
+    if (error) {
         return error;
+    }
     error = fs_entry_read(fs, NULL, parent, name, name_size, &existing);
-    if (error != -ENOENT)
+    if (error != -ENOENT) {
         return error ? error : -EEXIST;
+    }
     ret_row->attributes.link_count++;
     ret_row->attributes.change_time = now;
     error = fs_directory_row_add(&parent_row, 1, 0, now);
-    if (!error)
+    if (!error) {
         error = commit_rows(fs, ret_row, &parent_row, name, name_size);
+    }
     return error;
 }
 
@@ -71,10 +82,12 @@ int fs_link(struct fs *fs, uint64_t inode, uint64_t parent, const char *name, st
     struct fs_inode *reference;
     size_t name_size;
     int error = fs_name_check(name, &name_size);
-    if (!error)
+    if (!error) {
         error = fs_inode_acquire(fs, inode, &reference);
-    if (error)
+    }
+    if (error) {
         return error;
+    }
     error = fs_lock_set_lock(fs, (uint64_t[]){inode, parent}, 2, &set);
     if (!error) {
         error = link_locked(fs, inode, parent, name, name_size, &row);

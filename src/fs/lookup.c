@@ -20,10 +20,12 @@ static int lookup_locked(struct fs *fs, uint64_t parent, const char *name, size_
         error = fs_directory_row_read(fs, NULL, parent, &directory);
         return error ? error : -ENOENT;
     }
-    if (!error)
+    if (!error) {
         error = fs_child_row_read(fs, NULL, entry.inode, entry.type, ret_row);
-    if (!error)
+    }
+    if (!error) {
         error = fs_inode_add_lookup(fs, entry.inode);
+    }
     return error;
 }
 
@@ -33,16 +35,19 @@ int fs_lookup(struct fs *fs, uint64_t parent, const char *name, struct fs_entry 
     struct fs_inode_row row;
     size_t name_size;
     int error = fs_name_check(name, &name_size);
-    if (!error)
+    if (!error) {
         error = fs_inode_acquire(fs, parent, &inode);
-    if (error)
+    }
+    if (error) {
         return error;
+    }
     base_latch_lock_shared(&inode->latch);
     error = lookup_locked(fs, parent, name, name_size, &row);
     base_latch_unlock_shared(&inode->latch);
     fs_inode_release(fs, inode);
-    if (!error)
+    if (!error) {
         ret_entry->attributes = row.attributes;
+    }
     return error;
 }
 
@@ -51,13 +56,16 @@ static int read_link_locked(struct fs *fs, uint64_t number, char *buffer, size_t
     char target[FS_SYMLINK_SIZE_MAX + 1];
     struct fs_inode_row row;
     int error = fs_inode_row_read(fs, NULL, number, &row);
-    if (error)
+    if (error) {
         return error;
-    if (!S_ISLNK(row.attributes.mode))
+    }
+    if (!S_ISLNK(row.attributes.mode)) {
         return -EINVAL;
+    }
     size_t size = row.attributes.size;
-    if (size >= buffer_size)
+    if (size >= buffer_size) {
         return -ERANGE;
+    }
     if (size <= FS_SYMLINK_INLINE_MAX) {
         error = fs_inode_row_read_target(fs, number, target);
     } else {
@@ -65,8 +73,9 @@ static int read_link_locked(struct fs *fs, uint64_t number, char *buffer, size_t
         error = count < 0 ? (int)count : 0;
         target[size] = '\0';
     }
-    if (error)
+    if (error) {
         return error;
+    }
     if (strlen(target) != size) {
         base_message(BASE_MESSAGE_ERROR, "inode %llu: its symlink target contains a NUL byte",
                      (unsigned long long)number);
@@ -80,8 +89,9 @@ int fs_read_link(struct fs *fs, uint64_t number, char *buffer, size_t buffer_siz
 {
     struct fs_inode *inode;
     int error = fs_inode_acquire(fs, number, &inode);
-    if (error)
+    if (error) {
         return error;
+    }
     base_latch_lock_shared(&inode->latch);
     error = read_link_locked(fs, number, buffer, buffer_size);
     base_latch_unlock_shared(&inode->latch);

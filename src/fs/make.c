@@ -40,8 +40,9 @@ static int check_make(const struct fs_make *make, size_t *ret_target_size)
     case S_IFSOCK:
         return 0;
     case S_IFLNK:
-        if (!make->target || make->target[0] == '\0')
+        if (!make->target || make->target[0] == '\0') {
             return -ENOENT;
+        }
         *ret_target_size = strnlen(make->target, FS_SYMLINK_SIZE_MAX + 1);
         return *ret_target_size > FS_SYMLINK_SIZE_MAX ? -ENAMETOOLONG : 0;
     default:
@@ -79,11 +80,13 @@ static int prepare(struct making *making, const struct fs_caller *caller, const 
     struct fs_entry_row existing;
     struct timespec now = base_clock_now();
     int error = fs_directory_row_read(making->fs, NULL, making->parent, &making->parent_row);
-    if (error)
+    if (error) {
         return error;
+    }
     error = fs_entry_read(making->fs, NULL, making->parent, making->name, making->name_size, &existing);
-    if (error != -ENOENT)
+    if (error != -ENOENT) {
         return error ? error : -EEXIST;
+    }
     fill_child(making, caller, make, now);
     return fs_directory_row_add(&making->parent_row, 1, S_ISDIR(make->mode) ? 1 : 0, now);
 }
@@ -95,16 +98,21 @@ static int write_rows(struct making *making, struct txn *txn)
     bool long_target = making->target_size > FS_SYMLINK_INLINE_MAX;
     struct fs_entry_row entry = {.inode = child, .type = making->child_row.attributes.mode & S_IFMT};
     int error = 0;
-    if (making->raise)
+    if (making->raise) {
         error = fs_number_raise(fs, txn, child);
-    if (!error)
+    }
+    if (!error) {
         error = fs_entry_insert(fs, txn, making->parent, making->name, making->name_size, &entry);
-    if (!error)
+    }
+    if (!error) {
         error = fs_inode_row_write(fs, txn, child, &making->child_row, true, making->target);
-    if (!error && long_target)
+    }
+    if (!error && long_target) {
         error = fs_content_write_target(fs, txn, child, making->target, making->target_size);
-    if (!error)
+    }
+    if (!error) {
         error = fs_inode_row_write(fs, txn, making->parent, &making->parent_row, false, NULL);
+    }
     return error;
 }
 
@@ -117,11 +125,13 @@ static int commit_rows(struct making *making)
     uint32_t row_changes = ROW_CHANGES + (making->raise ? 1 : 0);
     uint32_t extra_pages = long_target ? fs_content_target_pages(fs, making->target_size) : 0;
     int error = fs_row_changes_begin(fs, row_changes, extra_pages, false, &txn);
-    if (error)
+    if (error) {
         return error;
+    }
     error = write_rows(making, txn);
-    if (!error && making->raise)
+    if (!error && making->raise) {
         fs_number_raised(fs, making->child_row.attributes.inode);
+    }
     return fs_row_changes_end(txn, error);
 }
 
@@ -130,18 +140,21 @@ static int make_locked(struct making *making, const struct fs_caller *caller, co
     struct fs *fs = making->fs;
     struct fs_inode *child;
     int error = prepare(making, caller, make);
-    if (error)
+    if (error) {
         return error;
+    }
     making->child_row.attributes.inode = fs_number_take(fs, &making->raise);
     /* The object first: after the commit nothing may fail. */
     error = fs_inode_acquire(fs, making->child_row.attributes.inode, &child);
-    if (error)
+    if (error) {
         return error;
+    }
     error = commit_rows(making);
-    if (error)
+    if (error) {
         fs_inode_release(fs, child); /* never an orphan: nothing is reclaimed under the parent's lock */
-    else
+    } else {
         fs_inode_reference_to_lookup(fs, child);
+    }
     return error;
 }
 
@@ -151,18 +164,22 @@ int fs_make(struct fs *fs, const struct fs_caller *caller, uint64_t parent, cons
     struct making making = {.fs = fs, .parent = parent, .name = name};
     struct fs_inode *inode;
     int error = fs_name_check(name, &making.name_size);
-    if (!error)
+    if (!error) {
         error = check_make(make, &making.target_size);
-    if (!error)
+    }
+    if (!error) {
         error = fs_inode_acquire(fs, parent, &inode);
-    if (error)
+    }
+    if (error) {
         return error;
+    }
     making.target = making.target_size > 0 ? make->target : NULL;
     base_latch_lock_exclusive(&inode->latch);
     error = make_locked(&making, caller, make);
     base_latch_unlock_exclusive(&inode->latch);
     fs_inode_release(fs, inode);
-    if (!error)
+    if (!error) {
         ret_entry->attributes = making.child_row.attributes;
+    }
     return error;
 }

@@ -28,14 +28,18 @@ enum {
 
 static void close_layers(struct fs *fs)
 {
-    if (fs->tree)
+    if (fs->tree) {
         btree_close(fs->tree);
-    if (fs->engine)
+    }
+    if (fs->engine) {
         txn_engine_close(fs->engine);
-    if (fs->pool)
+    }
+    if (fs->pool) {
         pool_destroy(fs->pool);
-    if (fs->store)
+    }
+    if (fs->store) {
         store_close(fs->store);
+    }
 }
 
 static int open_pool_and_engine(struct fs *fs, const struct fs_options *options, size_t pool_size)
@@ -44,8 +48,9 @@ static int open_pool_and_engine(struct fs *fs, const struct fs_options *options,
     struct txn_engine_options engine_options = {.checkpoint_interval_ms = options->checkpoint_interval_ms,
                                                 .content_unsynced_max = options->content_unsynced_max};
     int error = pool_create(fs->store, &pool_options, &fs->pool);
-    if (error)
+    if (error) {
         return error;
+    }
     return txn_engine_open(fs->store, fs->pool, &engine_options, &fs->engine);
 }
 
@@ -54,16 +59,19 @@ static int open_layers(struct fs *fs, const struct fs_options *options, struct b
 {
     size_t cache_size = options->cache_size ? options->cache_size : CACHE_SIZE_DEFAULT;
     size_t node_cache_size = cache_size / NODE_CACHE_SHARE;
-    if (node_cache_size < NODE_CACHE_SIZE_MIN)
+    if (node_cache_size < NODE_CACHE_SIZE_MIN) {
         node_cache_size = NODE_CACHE_SIZE_MIN;
+    }
     struct store_open_options store_options = {.read_only = options->read_only, .node_cache_size = node_cache_size};
     int error = store_open(fs->file, &store_options, &fs->store, ret_reason);
-    if (error)
+    if (error) {
         return error;
+    }
     size_t pool_size = cache_size > node_cache_size ? cache_size - node_cache_size : 0;
     error = open_pool_and_engine(fs, options, pool_size); /* the pool raises a size below its minimum */
-    if (error)
+    if (error) {
         base_reason_set(ret_reason, "the cache could not be set up: %s", strerror(-error));
+    }
     return error;
 }
 
@@ -74,8 +82,9 @@ static int format_tree(struct fs *fs)
     struct txn_need need = {.pages = 1};
     struct txn *txn;
     int error = txn_begin(fs->engine, &need, &txn);
-    if (error)
+    if (error) {
         return error;
+    }
     txn_lock(txn);
     return fs_row_changes_end(txn, btree_format(txn));
 }
@@ -100,23 +109,28 @@ static int format_rows(struct fs *fs, const struct fs_format_options *options)
         .parent = FS_ROOT_INODE,
     };
     int error = fs_row_changes_begin(fs, ROWS_OF_FORMAT, 0, false, &txn);
-    if (error)
+    if (error) {
         return error;
+    }
     error = fs_super_row_write(fs, txn, FS_ROOT_INODE + 1);
-    if (!error)
+    if (!error) {
         error = fs_inode_row_write(fs, txn, FS_ROOT_INODE, &root, true, NULL);
+    }
     return fs_row_changes_end(txn, error);
 }
 
 static int format_contents(struct fs *fs, const struct fs_format_options *options)
 {
     int error = format_tree(fs);
-    if (!error)
+    if (!error) {
         error = btree_open(fs->engine, &fs->tree);
-    if (!error)
+    }
+    if (!error) {
         error = format_rows(fs, options);
-    if (!error)
+    }
+    if (!error) {
         error = txn_engine_sync(fs->engine);
+    }
     return error;
 }
 
@@ -135,8 +149,9 @@ int fs_format(struct os_file *file, const struct fs_format_options *options, str
     error = open_layers(&fs, &open_options, ret_reason);
     if (!error) {
         error = format_contents(&fs, options);
-        if (error)
+        if (error) {
             base_reason_set(ret_reason, "the root directory could not be written: %s", strerror(-error));
+        }
     }
     close_layers(&fs);
     return error;
@@ -155,10 +170,12 @@ static int read_root(struct fs *fs, struct base_reason *ret_reason)
     }
     fs->number_limit = fs->next_number;
     error = fs_inode_row_read(fs, NULL, FS_ROOT_INODE, &root);
-    if (error == -ENOENT || (!error && (!S_ISDIR(root.attributes.mode) || root.attributes.link_count < 2)))
+    if (error == -ENOENT || (!error && (!S_ISDIR(root.attributes.mode) || root.attributes.link_count < 2))) {
         error = -EUCLEAN;
-    if (error)
+    }
+    if (error) {
         base_reason_set(ret_reason, "the root directory can't be read: %s", strerror(-error));
+    }
     return error;
 }
 
@@ -168,19 +185,23 @@ static int open_inodes(struct fs *fs, const struct fs_options *options)
     store_get_identifier(fs->store, identifier);
     fs->cookie_seed = base_get_le64(identifier);
     int error = fs_inode_table_create(&fs->inodes);
-    if (!error)
+    if (!error) {
         error = fs_reclaimer_create(fs, &fs->reclaimer);
-    if (!error && !fs->read_only)
+    }
+    if (!error && !fs->read_only) {
         error = fs_reclaimer_start(fs->reclaimer, options->checkpoint_interval_ms > 0);
+    }
     return error;
 }
 
 static void close_inodes_and_layers(struct fs *fs)
 {
-    if (fs->reclaimer)
+    if (fs->reclaimer) {
         fs_reclaimer_destroy(fs->reclaimer);
-    if (fs->inodes)
+    }
+    if (fs->inodes) {
         fs_inode_table_destroy(fs->inodes);
+    }
     close_layers(fs);
     base_mutex_deinit(&fs->number_mutex);
     base_mutex_deinit(&fs->rename_mutex);
@@ -199,24 +220,28 @@ int fs_open(struct os_file *file, const struct fs_options *options, struct fs **
     base_mutex_init(&fs->number_mutex, BASE_RANK_FS_TABLE);
     base_mutex_init(&fs->rename_mutex, BASE_RANK_FS_RENAME);
     int error = open_layers(fs, options, ret_reason);
-    if (error)
+    if (error) {
         goto out;
+    }
     error = btree_open(fs->engine, &fs->tree);
     if (error) {
         base_reason_set(ret_reason, "the tree can't be read: %s", strerror(-error));
         goto out;
     }
     error = read_root(fs, ret_reason);
-    if (error)
+    if (error) {
         goto out;
+    }
     error = open_inodes(fs, options);
-    if (error)
+    if (error) {
         base_reason_set(ret_reason, "the table of inodes could not be set up: %s", strerror(-error));
+    }
 out:
-    if (error)
+    if (error) {
         close_inodes_and_layers(fs);
-    else
+    } else {
         *ret_fs = fs;
+    }
     return error;
 }
 
@@ -226,8 +251,9 @@ out:
 static void write_next_number(struct fs *fs)
 {
     struct txn *txn;
-    if (fs->next_number == fs->number_limit || fs_row_changes_begin(fs, 1, 0, true, &txn))
+    if (fs->next_number == fs->number_limit || fs_row_changes_begin(fs, 1, 0, true, &txn)) {
         return;
+    }
     fs_row_changes_end(txn, fs_super_row_write(fs, txn, fs->next_number));
 }
 
@@ -238,8 +264,9 @@ int fs_close(struct fs *fs)
         fs_reclaimer_finish(fs->reclaimer);
         write_next_number(fs);
         error = txn_engine_sync(fs->engine);
-        if (!error)
+        if (!error) {
             error = store_shrink(fs->store);
+        }
     }
     close_inodes_and_layers(fs);
     return error;

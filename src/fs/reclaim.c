@@ -44,8 +44,9 @@ struct fs_reclaimer {
 int fs_reclaimer_create(struct fs *fs, struct fs_reclaimer **ret_reclaimer)
 {
     struct fs_reclaimer *reclaimer = calloc(1, sizeof *reclaimer);
-    if (!reclaimer)
+    if (!reclaimer) {
         return -ENOMEM;
+    }
     reclaimer->fs = fs;
     base_mutex_init(&reclaimer->mutex, BASE_RANK_FS_TABLE);
     base_condition_init(&reclaimer->wake);
@@ -61,8 +62,9 @@ static unsigned take_locked(struct fs_reclaimer *reclaimer, uint64_t *inodes, un
     while (taken < count && reclaimer->first) {
         struct fs_inode *inode = reclaimer->first;
         reclaimer->first = inode->next;
-        if (!reclaimer->first)
+        if (!reclaimer->first) {
             reclaimer->last = NULL;
+        }
         inodes[taken++] = inode->number;
         base_latch_deinit(&inode->latch);
         free(inode);
@@ -94,8 +96,9 @@ static int continue_freeing(struct fs_reclaimer *reclaimer, const struct fs_orph
     struct fs *fs = reclaimer->fs;
     struct fs_inode *inode;
     int error = fs_inode_acquire(fs, orphan->inode, &inode);
-    if (error)
+    if (error) {
         return error;
+    }
     if (base_latch_try_exclusive(&inode->latch)) {
         error = fs_content_free_steps(fs, orphan->inode, orphan->from);
         base_latch_unlock_exclusive(&inode->latch);
@@ -122,8 +125,9 @@ static int scan_rows(struct fs_reclaimer *reclaimer, struct btree_cursor *cursor
     while ((error = fs_orphan_row_next(cursor, &row, &row)) == 0) {
         if (!row.is_freeing) {
             unlinked = row.inode;
-            if (is_reclaimable(reclaimer, row.inode))
+            if (is_reclaimable(reclaimer, row.inode)) {
                 inodes[count++] = row.inode;
+            }
         } else if (row.inode != unlinked) {
             error = continue_freeing(reclaimer, &row);
         }
@@ -131,16 +135,18 @@ static int scan_rows(struct fs_reclaimer *reclaimer, struct btree_cursor *cursor
             error = end_orphans(reclaimer, inodes, count);
             count = 0;
         }
-        if (error == -EROFS)
+        if (error == -EROFS) {
             return error;
+        }
         if (error == -EAGAIN || error == -ENOSPC || error == -ENOMEM) {
             base_mutex_lock(&reclaimer->mutex);
             reclaimer->retry_later = true;
             base_mutex_unlock(&reclaimer->mutex);
         }
     }
-    if (error == -ENOENT)
+    if (error == -ENOENT) {
         error = end_orphans(reclaimer, inodes, count);
+    }
     return error;
 }
 
@@ -152,8 +158,9 @@ static void scan(struct fs_reclaimer *reclaimer)
         error = scan_rows(reclaimer, cursor);
         btree_cursor_close(cursor);
     }
-    if (error && error != -EROFS && error != -ENOSPC && error != -ENOMEM)
+    if (error && error != -EROFS && error != -ENOSPC && error != -ENOMEM) {
         base_message(BASE_MESSAGE_ERROR, "the table of orphans could not be read to its end: %s", strerror(-error));
+    }
 }
 
 /* --- Working the queue off ---------------------------------------------------------------------------------------- */
@@ -164,15 +171,18 @@ static bool work_locked(struct fs_reclaimer *reclaimer)
     uint64_t inodes[TAKE_MAX];
     unsigned count = take_locked(reclaimer, inodes, TAKE_MAX);
     bool do_scan = count == 0 && reclaimer->scan;
-    if (count == 0 && !do_scan)
+    if (count == 0 && !do_scan) {
         return false;
-    if (do_scan)
+    }
+    if (do_scan) {
         reclaimer->scan = false;
+    }
     base_mutex_unlock(&reclaimer->mutex);
-    if (do_scan)
+    if (do_scan) {
         scan(reclaimer);
-    else
+    } else {
         end_orphans(reclaimer, inodes, count);
+    }
     base_mutex_lock(&reclaimer->mutex);
     reclaimer->waiting -= count;
     reclaimer->done += count;
@@ -183,8 +193,9 @@ static bool work_locked(struct fs_reclaimer *reclaimer)
 /* Mutex held. */
 static void drain_locked(struct fs_reclaimer *reclaimer)
 {
-    if (reclaimer->working)
+    if (reclaimer->working) {
         return; /* that thread takes the rest too */
+    }
     reclaimer->working = true;
     while (work_locked(reclaimer)) {
     }
@@ -204,8 +215,9 @@ static void gather_locked(struct fs_reclaimer *reclaimer)
         }
     }
     bool in_time = true;
-    while (in_time && !reclaimer->stopping && !reclaimer->scan && !reclaimer->urgent && reclaimer->waiting < ENOUGH)
+    while (in_time && !reclaimer->stopping && !reclaimer->scan && !reclaimer->urgent && reclaimer->waiting < ENOUGH) {
         in_time = base_condition_wait_for(&reclaimer->wake, &reclaimer->mutex, GATHER_MS);
+    }
 }
 
 static void *run(void *context)
@@ -214,8 +226,9 @@ static void *run(void *context)
     base_mutex_lock(&reclaimer->mutex);
     while (!reclaimer->stopping) {
         gather_locked(reclaimer);
-        if (!reclaimer->stopping)
+        if (!reclaimer->stopping) {
             drain_locked(reclaimer);
+        }
     }
     base_mutex_unlock(&reclaimer->mutex);
     return NULL;
@@ -242,8 +255,9 @@ void fs_reclaimer_finish(struct fs_reclaimer *reclaimer)
     reclaimer->stopping = true;
     base_condition_signal(&reclaimer->wake);
     base_mutex_unlock(&reclaimer->mutex);
-    if (reclaimer->has_thread)
+    if (reclaimer->has_thread) {
         pthread_join(reclaimer->thread, NULL);
+    }
     reclaimer->has_thread = false;
 
     base_mutex_lock(&reclaimer->mutex);
@@ -308,8 +322,9 @@ bool fs_reclaimer_flush(struct fs_reclaimer *reclaimer)
         uint64_t goal = reclaimer->added;
         reclaimer->urgent = true;
         base_condition_signal(&reclaimer->wake);
-        while (reclaimer->done < goal)
+        while (reclaimer->done < goal) {
             base_condition_wait(&reclaimer->progress, &reclaimer->mutex);
+        }
     }
     base_mutex_unlock(&reclaimer->mutex);
     return waited;

@@ -53,23 +53,29 @@ static int end_orphan(struct fs *fs, struct txn *txn, uint64_t inode, bool *ret_
     bool done;
     *ret_large = false;
     int error = orphan_row_find(fs, txn, inode);
-    if (error == -ENOENT)
+    if (error == -ENOENT) {
         return 0; /* a scan and the queue both had it */
-    if (!error)
+    }
+    if (!error) {
         error = fs_inode_row_read(fs, txn, inode, &row);
-    if (error == -ENOENT)
+    }
+    if (error == -ENOENT) {
         return orphan_row_delete(fs, txn, inode);
-    if (error)
+    }
+    if (error) {
         return error;
+    }
     if (row.attributes.link_count > 0) {
         base_message(BASE_MESSAGE_ERROR, "inode %" PRIu64 " has links and an orphan's row", inode);
         return -EUCLEAN;
     }
     error = fs_content_free_small(fs, txn, inode, &row, &done);
-    if (!error && !done)
+    if (!error && !done) {
         *ret_large = true;
-    if (error || !done)
+    }
+    if (error || !done) {
         return error;
+    }
     error = fs_inode_row_delete(fs, txn, inode);
     return error ? error : orphan_row_delete(fs, txn, inode);
 }
@@ -79,10 +85,12 @@ static int end_small(struct fs *fs, const uint64_t *inodes, unsigned count, bool
 {
     struct txn *txn;
     int error = fs_row_changes_begin(fs, 0, count * pages_per_orphan(fs), true, &txn);
-    if (error)
+    if (error) {
         return error;
-    for (unsigned i = 0; i < count && !error; i++)
+    }
+    for (unsigned i = 0; i < count && !error; i++) {
         error = end_orphan(fs, txn, inodes[i], &large[i]);
+    }
     return fs_row_changes_end(txn, error);
 }
 
@@ -98,14 +106,17 @@ static int end_one(struct fs *fs, uint64_t inode)
     int error = end_small(fs, &inode, 1, &large);
     if (!error && large) {
         error = fs_content_free_steps(fs, inode, 0);
-        if (!error)
+        if (!error) {
             error = end_small(fs, &inode, 1, &large);
-        if (!error && large)
+        }
+        if (!error && large) {
             error = -EUCLEAN;
+        }
     }
-    if (is_damage(error))
+    if (is_damage(error)) {
         base_message(BASE_MESSAGE_ERROR, "inode %" PRIu64 ": unlinked, but can't be removed: %s", inode,
                      strerror(-error));
+    }
     return is_damage(error) ? 0 : error;
 }
 
@@ -113,19 +124,23 @@ int fs_reclaim_orphans(struct fs *fs, const uint64_t *inodes, unsigned count, un
 {
     bool large[BATCH_MAX] = {false};
     unsigned most = batch_size(fs);
-    if (count > most)
+    if (count > most) {
         count = most;
+    }
     int error = end_small(fs, inodes, count, large);
-    if (error && !is_damage(error))
+    if (error && !is_damage(error)) {
         return error;
+    }
     bool one_by_one = error != 0; /* the damaged one must not keep the others */
     error = 0;
     for (unsigned i = 0; i < count && !error; i++) {
-        if (one_by_one || large[i])
+        if (one_by_one || large[i]) {
             error = end_one(fs, inodes[i]);
+        }
     }
-    if (!error)
+    if (!error) {
         *ret_done = count;
+    }
     return error;
 }
 
@@ -137,12 +152,14 @@ int fs_orphan_row_next(struct btree_cursor *cursor, const struct fs_orphan_row *
     key[key_size++] = 0; /* the least key above */
     for (int error = btree_cursor_seek(cursor, NULL, (struct btree_slice){key, key_size});;
          error = btree_cursor_next(cursor, NULL)) {
-        if (error)
+        if (error) {
             return error;
+        }
         struct btree_slice found = btree_cursor_key(cursor);
         const uint8_t *bytes = found.bytes;
-        if (bytes[0] != 'O')
+        if (bytes[0] != 'O') {
             return -ENOENT;
+        }
         if (found.size == ORPHAN_KEY_SIZE || found.size == FREEING_KEY_SIZE) {
             bool is_freeing = found.size == FREEING_KEY_SIZE;
             *ret_row = (struct fs_orphan_row){.inode = base_get_be64(bytes + 1),

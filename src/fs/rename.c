@@ -59,8 +59,9 @@ static int read_entry(struct fs *fs, uint64_t parent, const char *name, size_t n
 static int read_names(struct renaming *renaming, struct fs_entry_row *ret_source, struct fs_entry_row *ret_target)
 {
     int error = read_entry(renaming->fs, renaming->parent, renaming->name, renaming->name_size, ret_source);
-    if (!error)
+    if (!error) {
         error = read_entry(renaming->fs, renaming->new_parent, renaming->new_name, renaming->new_name_size, ret_target);
+    }
     return error;
 }
 
@@ -80,24 +81,30 @@ static int check_ancestors(struct renaming *renaming)
 {
     bool is_ancestor = false;
     int error = 0;
-    if (is_directory(&renaming->source))
+    if (is_directory(&renaming->source)) {
         error = fs_is_ancestor(renaming->fs, renaming->source.inode, renaming->new_parent_row, &is_ancestor);
-    if (!error && !is_ancestor && is_exchange(renaming) && is_directory(&renaming->target))
+    }
+    if (!error && !is_ancestor && is_exchange(renaming) && is_directory(&renaming->target)) {
         error = fs_is_ancestor(renaming->fs, renaming->target.inode, &renaming->parent_row, &is_ancestor);
-    if (error)
+    }
+    if (error) {
         return error;
+    }
     return is_ancestor ? -EINVAL : 0;
 }
 
 /* What stands in the way of replacing target by source. */
 static int check_replace(const struct renaming *renaming)
 {
-    if (renaming->target.inode == 0 || is_exchange(renaming))
+    if (renaming->target.inode == 0 || is_exchange(renaming)) {
         return 0;
-    if (is_directory(&renaming->source) && !is_directory(&renaming->target))
+    }
+    if (is_directory(&renaming->source) && !is_directory(&renaming->target)) {
         return -ENOTDIR;
-    if (!is_directory(&renaming->source) && is_directory(&renaming->target))
+    }
+    if (!is_directory(&renaming->source) && is_directory(&renaming->target)) {
         return -EISDIR;
+    }
     return is_directory(&renaming->target) && renaming->target_row.attributes.size > 0 ? -ENOTEMPTY : 0;
 }
 
@@ -105,24 +112,31 @@ static int check_replace(const struct renaming *renaming)
 static int prepare(struct renaming *renaming, bool *ret_nothing)
 {
     int error = read_parents(renaming);
-    if (error)
+    if (error) {
         return error;
+    }
     bool has_target = renaming->target.inode != 0;
-    if (renaming->source.inode == 0 || (is_exchange(renaming) && !has_target))
+    if (renaming->source.inode == 0 || (is_exchange(renaming) && !has_target)) {
         return -ENOENT;
-    if ((renaming->flags & RENAME_NOREPLACE) && has_target)
+    }
+    if ((renaming->flags & RENAME_NOREPLACE) && has_target) {
         return -EEXIST;
+    }
     *ret_nothing = renaming->source.inode == renaming->target.inode;
-    if (*ret_nothing)
+    if (*ret_nothing) {
         return 0;
-    if (moves_directory(renaming))
+    }
+    if (moves_directory(renaming)) {
         error = check_ancestors(renaming);
-    if (!error)
+    }
+    if (!error) {
         error =
             fs_child_row_read(renaming->fs, NULL, renaming->source.inode, renaming->source.type, &renaming->source_row);
-    if (!error && has_target)
+    }
+    if (!error && has_target) {
         error =
             fs_child_row_read(renaming->fs, NULL, renaming->target.inode, renaming->target.type, &renaming->target_row);
+    }
     return error ? error : check_replace(renaming);
 }
 
@@ -143,22 +157,27 @@ static int change_rows(struct renaming *renaming)
     } else {
         error = fs_directory_row_add(renaming->new_parent_row, 1 - entries_lost,
                                      source_directories - target_directories, renaming->now);
-        if (!error)
+        if (!error) {
             error = fs_directory_row_add(&renaming->parent_row, entries_back - 1, directories_back - source_directories,
                                          renaming->now);
+        }
     }
-    if (error)
+    if (error) {
         return error;
+    }
 
     renaming->source_row.attributes.change_time = renaming->now;
-    if (source_directories)
+    if (source_directories) {
         renaming->source_row.parent = renaming->new_parent;
-    if (has_target)
+    }
+    if (has_target) {
         target->change_time = renaming->now;
-    if (has_target && !exchange)
+    }
+    if (has_target && !exchange) {
         target->link_count = target_directories ? 0 : target->link_count - 1;
-    else if (exchange && target_directories)
+    } else if (exchange && target_directories) {
         renaming->target_row.parent = renaming->parent;
+    }
     return 0;
 }
 
@@ -166,13 +185,15 @@ static int write_entries(struct renaming *renaming, struct txn *txn)
 {
     struct fs *fs = renaming->fs;
     int error;
-    if (is_exchange(renaming))
+    if (is_exchange(renaming)) {
         error = fs_entry_put(fs, txn, renaming->parent, renaming->name, renaming->name_size, &renaming->target);
-    else
+    } else {
         error = fs_entry_delete(fs, txn, renaming->parent, renaming->name, renaming->name_size);
-    if (!error)
+    }
+    if (!error) {
         error =
             fs_entry_put(fs, txn, renaming->new_parent, renaming->new_name, renaming->new_name_size, &renaming->source);
+    }
     return error;
 }
 
@@ -181,14 +202,18 @@ static int write_inodes(struct renaming *renaming, struct txn *txn, bool target_
     struct fs *fs = renaming->fs;
     bool two_parents = renaming->parent != renaming->new_parent, has_target = renaming->target.inode != 0;
     int error = fs_inode_row_write(fs, txn, renaming->source.inode, &renaming->source_row, false, NULL);
-    if (!error)
+    if (!error) {
         error = fs_inode_row_write(fs, txn, renaming->parent, &renaming->parent_row, false, NULL);
-    if (!error && two_parents)
+    }
+    if (!error && two_parents) {
         error = fs_inode_row_write(fs, txn, renaming->new_parent, renaming->new_parent_row, false, NULL);
-    if (!error && has_target)
+    }
+    if (!error && has_target) {
         error = fs_inode_row_write(fs, txn, renaming->target.inode, &renaming->target_row, false, NULL);
-    if (!error && target_is_orphan)
+    }
+    if (!error && target_is_orphan) {
         error = fs_orphan_row_insert(fs, txn, renaming->target.inode);
+    }
     return error;
 }
 
@@ -198,25 +223,30 @@ static int rename_locked(struct renaming *renaming, const struct fs_lock_set *se
     struct txn *txn;
     bool nothing;
     int error = prepare(renaming, &nothing);
-    if (error || nothing)
+    if (error || nothing) {
         return error;
+    }
     renaming->now = base_clock_now();
     error = change_rows(renaming);
-    if (error)
+    if (error) {
         return error;
+    }
 
     bool two_parents = renaming->parent != renaming->new_parent, has_target = renaming->target.inode != 0;
     bool target_is_orphan = has_target && renaming->target_row.attributes.link_count == 0;
     uint32_t row_changes = 4U + two_parents + has_target + target_is_orphan;
     error = fs_row_changes_begin(renaming->fs, row_changes, 0, false, &txn);
-    if (error)
+    if (error) {
         return error;
+    }
     error = write_entries(renaming, txn);
-    if (!error)
+    if (!error) {
         error = write_inodes(renaming, txn, target_is_orphan);
+    }
     error = fs_row_changes_end(txn, error);
-    if (!error && target_is_orphan)
+    if (!error && target_is_orphan) {
         fs_inode_mark_orphan(renaming->fs, fs_lock_set_find(set, renaming->target.inode));
+    }
     return error;
 }
 
@@ -229,21 +259,26 @@ static int rename_if_unchanged(struct renaming *renaming)
     uint64_t numbers[FS_LOCK_SET_MAX] = {renaming->parent, renaming->new_parent, renaming->source.inode,
                                          renaming->target.inode};
     bool with_mutex = moves_directory(renaming);
-    if (with_mutex)
+    if (with_mutex) {
         base_mutex_lock(&fs->rename_mutex);
+    }
     int error = fs_lock_set_lock(fs, numbers, FS_LOCK_SET_MAX, &set);
     if (error) {
-        if (with_mutex)
+        if (with_mutex) {
             base_mutex_unlock(&fs->rename_mutex);
+        }
         return error;
     }
     error = read_names(renaming, &source, &target);
-    if (!error && (source.inode != renaming->source.inode || target.inode != renaming->target.inode))
+    if (!error && (source.inode != renaming->source.inode || target.inode != renaming->target.inode)) {
         error = -EAGAIN;
-    if (!error)
+    }
+    if (!error) {
         error = rename_locked(renaming, &set);
-    if (with_mutex)
+    }
+    if (with_mutex) {
         base_mutex_unlock(&fs->rename_mutex);
+    }
     fs_lock_set_unlock(fs, &set);
     return error;
 }
@@ -253,17 +288,21 @@ int fs_rename(struct fs *fs, uint64_t parent, const char *name, uint64_t new_par
 {
     struct renaming renaming = {
         .fs = fs, .parent = parent, .new_parent = new_parent, .name = name, .new_name = new_name, .flags = flags};
-    if (flags != 0 && flags != RENAME_NOREPLACE && flags != RENAME_EXCHANGE)
+    if (flags != 0 && flags != RENAME_NOREPLACE && flags != RENAME_EXCHANGE) {
         return -EINVAL;
+    }
     int error = fs_name_check(name, &renaming.name_size);
-    if (!error)
+    if (!error) {
         error = fs_name_check(new_name, &renaming.new_name_size);
-    if (error)
+    }
+    if (error) {
         return error;
+    }
     do {
         error = read_names(&renaming, &renaming.source, &renaming.target);
-        if (!error)
+        if (!error) {
             error = rename_if_unchanged(&renaming);
+        }
     } while (error == -EAGAIN);
     return error;
 }

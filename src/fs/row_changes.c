@@ -6,8 +6,9 @@
 int fs_txn_begin(struct fs *fs, const struct txn_need *need, struct txn **ret_txn)
 {
     int error = txn_begin(fs->engine, need, ret_txn);
-    if (error == -ENOSPC && fs->reclaimer && fs_reclaimer_flush(fs->reclaimer))
+    if (error == -ENOSPC && fs->reclaimer && fs_reclaimer_flush(fs->reclaimer)) {
         error = txn_begin(fs->engine, need, ret_txn);
+    }
     return error;
 }
 
@@ -18,8 +19,9 @@ int fs_row_changes_begin(struct fs *fs, uint32_t row_changes, uint32_t extra_pag
                             .frees_space = frees_space};
     struct txn *txn;
     int error = fs_txn_begin(fs, &need, &txn);
-    if (error)
+    if (error) {
         return error;
+    }
     txn_lock(txn);
     *ret_txn = txn;
     return 0;
@@ -27,9 +29,10 @@ int fs_row_changes_begin(struct fs *fs, uint32_t row_changes, uint32_t extra_pag
 
 int fs_row_changes_end(struct txn *txn, int error)
 {
-    if (error)
+    if (error) {
         txn_abort(txn);
-    else
+    } else {
         txn_commit(txn);
+    }
     return error;
 }

@@ -26,10 +26,12 @@ struct removal {
 static int check_child(const struct removal *removal)
 {
     const struct fs_attributes *child = &removal->child_row.attributes;
-    if (!removal->directory)
+    if (!removal->directory) {
         return S_ISDIR(child->mode) ? -EISDIR : 0;
-    if (!S_ISDIR(child->mode))
+    }
+    if (!S_ISDIR(child->mode)) {
         return -ENOTDIR;
+    }
     return child->size > 0 ? -ENOTEMPTY : 0;
 }
 
@@ -38,15 +40,19 @@ static int commit_rows(struct removal *removal, bool is_last)
     struct fs *fs = removal->fs;
     struct txn *txn;
     int error = fs_row_changes_begin(fs, ROW_CHANGES, 0, true, &txn);
-    if (error)
+    if (error) {
         return error;
+    }
     error = fs_entry_delete(fs, txn, removal->parent, removal->name, removal->name_size);
-    if (!error)
+    if (!error) {
         error = fs_inode_row_write(fs, txn, removal->entry.inode, &removal->child_row, false, NULL);
-    if (!error)
+    }
+    if (!error) {
         error = fs_inode_row_write(fs, txn, removal->parent, &removal->parent_row, false, NULL);
-    if (!error && is_last)
+    }
+    if (!error && is_last) {
         error = fs_orphan_row_insert(fs, txn, removal->entry.inode);
+    }
     return fs_row_changes_end(txn, error);
 }
 
@@ -57,20 +63,25 @@ static int remove_locked(struct removal *removal, const struct fs_lock_set *set)
     struct timespec now = base_clock_now();
     struct fs_attributes *child = &removal->child_row.attributes;
     int error = fs_directory_row_read(fs, NULL, removal->parent, &removal->parent_row);
-    if (!error)
+    if (!error) {
         error = fs_child_row_read(fs, NULL, removal->entry.inode, removal->entry.type, &removal->child_row);
-    if (!error)
+    }
+    if (!error) {
         error = check_child(removal);
-    if (!error)
+    }
+    if (!error) {
         error = fs_directory_row_add(&removal->parent_row, -1, removal->directory ? -1 : 0, now);
-    if (error)
+    }
+    if (error) {
         return error;
+    }
     child->link_count = removal->directory ? 0 : child->link_count - 1;
     child->change_time = now;
     bool is_last = child->link_count == 0;
     error = commit_rows(removal, is_last);
-    if (!error && is_last)
+    if (!error && is_last) {
         fs_inode_mark_orphan(fs, fs_lock_set_find(set, removal->entry.inode));
+    }
     return error;
 }
 
@@ -81,13 +92,15 @@ static int try_remove(struct removal *removal)
     struct fs_lock_set set;
     struct fs_entry_row again = {0};
     int error = fs_entry_read(fs, NULL, removal->parent, removal->name, removal->name_size, &removal->entry);
-    if (error == -ENOENT)
+    if (error == -ENOENT) {
         removal->entry = (struct fs_entry_row){0};
-    else if (error)
+    } else if (error) {
         return error;
+    }
     error = fs_lock_set_lock(fs, (uint64_t[]){removal->parent, removal->entry.inode}, 2, &set);
-    if (error)
+    if (error) {
         return error;
+    }
     error = fs_entry_read(fs, NULL, removal->parent, removal->name, removal->name_size, &again);
     if (error == -ENOENT && removal->entry.inode == 0) {
         int parent_error = fs_directory_row_read(fs, NULL, removal->parent, &removal->parent_row);
@@ -105,11 +118,12 @@ static int remove_name(struct fs *fs, uint64_t parent, const char *name, bool di
 {
     struct removal removal = {.fs = fs, .parent = parent, .name = name, .directory = directory};
     int error = fs_name_check(name, &removal.name_size);
-    if (error)
+    if (error) {
         return error;
-    do
+    }
+    do {
         error = try_remove(&removal);
-    while (error == -EAGAIN);
+    } while (error == -EAGAIN);
     return error;
 }
 
