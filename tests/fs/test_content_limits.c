@@ -59,7 +59,8 @@ static void test_nothing_written(void **state)
     before = get_attributes(fixture.fs, inode);
     assert_int_equal(fs_write(fixture.fs, &root_caller, inode, 1U << 30, "", 0), 0);
     after = get_attributes(fixture.fs, inode);
-    assert_memory_equal(&before, &after, sizeof before);
+    /* Up to the padding behind the last member. */
+    assert_memory_equal(&before, &after, offsetof(struct fs_attributes, flags) + sizeof before.flags);
     fixture_deinit(&fixture);
 }
 
