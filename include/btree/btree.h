@@ -48,9 +48,9 @@ uint32_t btree_pages_per_change(const struct btree *tree);
 int btree_get(struct btree *tree, struct txn *txn, struct btree_slice key, void *buffer, size_t buffer_size,
               size_t *ret_size);
 
-/* Whether the leaf that a key belongs to is in the pool, so that btree_get would not read the disk just now. A guess:
- * true when in doubt. For reads that are only worth while when they are cheap. */
-bool btree_is_resident(struct btree *tree, struct btree_slice key);
+/* The same outside a transaction, but -EAGAIN when a page on the way is not in the pool: for reads that are only worth
+ * while when they are cheap. (When the writer or damage is in the way it may read the disk nevertheless.) */
+int btree_get_resident(struct btree *tree, struct btree_slice key, void *buffer, size_t buffer_size, size_t *ret_size);
 
 /* -EEXIST when the key is there (nothing is changed); -E2BIG when key or row is too long; -EINVAL for an empty key. */
 int btree_insert(struct btree *tree, struct txn *txn, struct btree_slice key, struct btree_slice value);

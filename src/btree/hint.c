@@ -46,8 +46,9 @@ static void place_store(_Atomic uint64_t *field, uint64_t number)
     atomic_store_explicit(field, number, memory_order_relaxed);
 }
 
-static void place_keep(struct btree *tree, uint64_t group, struct pool_frame *leaf)
+void tree_keep_place(struct btree *tree, struct btree_slice key, struct pool_frame *leaf)
 {
+    uint64_t group = key_word(key, 0);
     struct btree_place_set *set = set_of(tree, group);
     uint32_t way = (atomic_load_explicit(&set->last, memory_order_relaxed) + 1) % BTREE_PLACE_WAYS;
     atomic_store_explicit(&set->last, way, memory_order_relaxed);
@@ -61,7 +62,7 @@ static void place_keep(struct btree *tree, uint64_t group, struct pool_frame *le
     place_store(&place->page, pool_frame_page(leaf));
 }
 
-int tree_find_leaf(struct btree *tree, struct txn *txn, struct btree_slice key, struct pool_frame **ret_leaf)
+bool tree_find_place(struct btree *tree, struct txn *txn, struct btree_slice key, struct pool_frame **ret_leaf)
 {
     uint64_t group = key_word(key, 0), word = key_word(key, 8);
     const struct btree_place_set *set = set_of(tree, group);
@@ -70,12 +71,20 @@ int tree_find_leaf(struct btree *tree, struct txn *txn, struct btree_slice key, 
         bool is_likely =
             place_load(&place->group) == group && place_load(&place->low) <= word && word <= place_load(&place->high);
         if (is_likely && tree_revisit_covering(tree, txn, place_load(&place->page), key, ret_leaf)) {
-            return 0;
+            return true;
         }
+    }
+    return false;
+}
+
+int tree_find_leaf(struct btree *tree, struct txn *txn, struct btree_slice key, struct pool_frame **ret_leaf)
+{
+    if (tree_find_place(tree, txn, key, ret_leaf)) {
+        return 0;
     }
     int error = tree_descend(tree, txn, key, false, ret_leaf);
     if (!error) {
-        place_keep(tree, group, *ret_leaf);
+        tree_keep_place(tree, key, *ret_leaf);
     }
     return error;
 }

@@ -117,6 +117,9 @@ int tree_pin_child(struct btree *tree, struct txn *txn, struct pool_frame *paren
 
 /* Like tree_descend to the leaf that covers a key, but without a descent if the memory of the last ones serves. */
 int tree_find_leaf(struct btree *tree, struct txn *txn, struct btree_slice key, struct pool_frame **ret_leaf);
+/* Its parts: by memory alone; and what to remember after a descent. */
+bool tree_find_place(struct btree *tree, struct txn *txn, struct btree_slice key, struct pool_frame **ret_leaf);
+void tree_keep_place(struct btree *tree, struct btree_slice key, struct pool_frame *leaf);
 /* The writer has inserted a row. */
 void hint_inserted(struct btree *tree, struct btree_slice key, struct pool_frame *leaf, uint32_t slot, bool is_run);
 /* Whether an insert at slot of leaf goes on with an ascending run. */

@@ -200,15 +200,17 @@ static void emit_row(struct listing *listing, const struct fs_attributes *attrib
     }
 }
 
-/* Whether the row of the entry's inode may be read: it is in memory, or the disk has not been asked too often. */
-static bool may_read_row(struct listing *listing)
+/* -EAGAIN: it is not in memory, and this reply has asked the disk often enough. */
+static int read_child_row(struct listing *listing, struct fs_inode_row *ret_row)
 {
-    uint8_t key[FS_KEY_SIZE_MAX];
-    struct btree_slice slice = {key, fs_key_inode(key, listing->entry.inode)};
-    if (btree_is_resident(listing->directory->fs->tree, slice)) {
-        return true;
+    struct fs *fs = listing->directory->fs;
+    uint64_t inode = listing->entry.inode;
+    int error = fs_child_row_read_resident(fs, inode, listing->entry.type, ret_row);
+    if (error != -EAGAIN || listing->far_rows == FAR_ROWS_MAX) {
+        return error;
     }
-    return listing->far_rows++ < FAR_ROWS_MAX;
+    listing->far_rows++;
+    return fs_child_row_read(fs, NULL, inode, listing->entry.type, ret_row);
 }
 
 /* An entry with its inode's attributes; taken, it adds to the inode's lookup count. An inode whose row can't be read
@@ -219,11 +221,7 @@ static int emit_row_with_attributes(struct listing *listing)
     struct fs_inode_row row;
     struct fs_inode *child;
     uint64_t count_before = listing->count;
-    if (!may_read_row(listing)) {
-        emit_row(listing, NULL);
-        return 0;
-    }
-    int error = fs_child_row_read(fs, NULL, listing->entry.inode, listing->entry.type, &row);
+    int error = read_child_row(listing, &row);
     if (error) {
         emit_row(listing, NULL);
         return 0;

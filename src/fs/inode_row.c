@@ -169,20 +169,29 @@ int fs_inode_row_decode(uint64_t inode, const uint8_t *bytes, size_t size, struc
     return 0;
 }
 
+enum reach { FROM_DISK_TOO, RESIDENT_ONLY };
+
 /* The row's bytes into a buffer of ROW_SIZE_MAX. */
-static int read_bytes(struct fs *fs, struct txn *txn, uint64_t inode, uint8_t *buffer, size_t *ret_size)
+static int read_bytes_within(struct fs *fs, struct txn *txn, uint64_t inode, enum reach reach, uint8_t *buffer,
+                             size_t *ret_size)
 {
     uint8_t key[FS_KEY_SIZE_MAX];
     if (inode == 0) {
         return -ENOENT; /* the superinode is nobody's file */
     }
     struct btree_slice slice = {key, fs_key_inode(key, inode)};
-    int error = btree_get(fs->tree, txn, slice, buffer, ROW_SIZE_MAX, ret_size);
+    int error = reach == RESIDENT_ONLY ? btree_get_resident(fs->tree, slice, buffer, ROW_SIZE_MAX, ret_size)
+                                       : btree_get(fs->tree, txn, slice, buffer, ROW_SIZE_MAX, ret_size);
     if (error == -ERANGE) {
         base_message(BASE_MESSAGE_ERROR, "inode %" PRIu64 ": its row is damaged: it is too long", inode);
         return -EUCLEAN;
     }
     return error;
+}
+
+static int read_bytes(struct fs *fs, struct txn *txn, uint64_t inode, uint8_t *buffer, size_t *ret_size)
+{
+    return read_bytes_within(fs, txn, inode, FROM_DISK_TOO, buffer, ret_size);
 }
 
 int fs_inode_row_read(struct fs *fs, struct txn *txn, uint64_t inode, struct fs_inode_row *ret_row)
@@ -258,11 +267,17 @@ int fs_directory_row_read(struct fs *fs, struct txn *txn, uint64_t inode, struct
     return 0;
 }
 
-int fs_child_row_read(struct fs *fs, struct txn *txn, uint64_t inode, uint32_t type, struct fs_inode_row *ret_row)
+static int read_child_row(struct fs *fs, struct txn *txn, uint64_t inode, uint32_t type, enum reach reach,
+                          struct fs_inode_row *ret_row)
 {
+    uint8_t bytes[ROW_SIZE_MAX];
     struct fs_inode_row row;
     const char *fault = NULL;
-    int error = fs_inode_row_read(fs, txn, inode, &row);
+    size_t size;
+    int error = read_bytes_within(fs, txn, inode, reach, bytes, &size);
+    if (!error) {
+        error = fs_inode_row_decode(inode, bytes, size, &row);
+    }
     if (error == -ENOENT) {
         fault = "does not exist";
     } else if (error) {
@@ -278,6 +293,16 @@ int fs_child_row_read(struct fs *fs, struct txn *txn, uint64_t inode, uint32_t t
     }
     *ret_row = row;
     return 0;
+}
+
+int fs_child_row_read(struct fs *fs, struct txn *txn, uint64_t inode, uint32_t type, struct fs_inode_row *ret_row)
+{
+    return read_child_row(fs, txn, inode, type, FROM_DISK_TOO, ret_row);
+}
+
+int fs_child_row_read_resident(struct fs *fs, uint64_t inode, uint32_t type, struct fs_inode_row *ret_row)
+{
+    return read_child_row(fs, NULL, inode, type, RESIDENT_ONLY, ret_row);
 }
 
 /* --- The superinode ----------------------------------------------------------------------------------------------- */

@@ -39,6 +39,8 @@ uint64_t fs_inode_row_blocks(const struct fs_inode_row *row);
 int fs_directory_row_read(struct fs *fs, struct txn *txn, uint64_t inode, struct fs_inode_row *ret_row);
 /* The inode that an entry names: that it is missing, nameless or of another type is damage (-EUCLEAN). */
 int fs_child_row_read(struct fs *fs, struct txn *txn, uint64_t inode, uint32_t type, struct fs_inode_row *ret_row);
+/* Outside a transaction, but -EAGAIN when that needs the disk. */
+int fs_child_row_read_resident(struct fs *fs, uint64_t inode, uint32_t type, struct fs_inode_row *ret_row);
 int fs_inode_row_delete(struct fs *fs, struct txn *txn, uint64_t inode);
 /* A symlink's target that stands in its row, NUL-terminated; buffer has FS_SYMLINK_INLINE_MAX + 1 bytes. */
 int fs_inode_row_read_target(struct fs *fs, uint64_t inode, char *buffer);
