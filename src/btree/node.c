@@ -28,11 +28,9 @@ static int compare_rest(const uint8_t *node, uint32_t index, const uint8_t *suff
     uint32_t row_size = node_suffix_size(node, index);
     uint32_t row_rest_size = suffix_rest_size(row_size), rest_size = suffix_rest_size(size);
     uint32_t common_size = row_rest_size < rest_size ? row_rest_size : rest_size;
-    if (common_size > 0) {
-        int order = memcmp(node_rest(node, index), suffix + NODE_HEAD_SIZE, common_size);
-        if (order != 0) {
-            return order;
-        }
+    int order = bytes_compare(node_rest(node, index), suffix + NODE_HEAD_SIZE, common_size);
+    if (order != 0) {
+        return order;
     }
     return row_size < size ? -1 : row_size > size;
 }

@@ -210,11 +210,30 @@ static inline uint32_t key_head(const uint8_t *suffix, size_t size)
     return base_get_be32(padded);
 }
 
-/* Like memcmp, a key before its own extensions. */
+/* Like memcmp, but by words and in line. Keys are short and have mostly just been put together byte by byte: a vector
+ * load then has to wait until all those stores are done, which took a sixth of the time of a listing. */
+static inline int bytes_compare(const uint8_t *left, const uint8_t *right, size_t size)
+{
+    size_t i = 0;
+    for (; i + 8 <= size; i += 8) {
+        uint64_t left_word = base_get_be64(left + i), right_word = base_get_be64(right + i);
+        if (left_word != right_word) {
+            return left_word < right_word ? -1 : 1;
+        }
+    }
+    for (; i < size; i++) {
+        if (left[i] != right[i]) {
+            return left[i] < right[i] ? -1 : 1;
+        }
+    }
+    return 0;
+}
+
+/* A key before its own extensions. */
 static inline int key_compare(struct btree_slice left, struct btree_slice right)
 {
     size_t size = left.size < right.size ? left.size : right.size;
-    int order = size ? memcmp(left.bytes, right.bytes, size) : 0;
+    int order = bytes_compare(left.bytes, right.bytes, size);
     if (order != 0) {
         return order;
     }
@@ -223,7 +242,7 @@ static inline int key_compare(struct btree_slice left, struct btree_slice right)
 
 static inline bool key_equal(struct btree_slice left, struct btree_slice right)
 {
-    return left.size == right.size && (left.size == 0 || memcmp(left.bytes, right.bytes, left.size) == 0);
+    return left.size == right.size && bytes_compare(left.bytes, right.bytes, left.size) == 0;
 }
 
 static inline uint32_t key_common_size(struct btree_slice left, struct btree_slice right)
