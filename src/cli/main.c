@@ -3,6 +3,7 @@
 
 #include "base/message.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -54,6 +55,7 @@ static int help(int argument_count, char **arguments)
 int main(int argument_count, char **arguments)
 {
     base_message_configure("beeftree", BASE_MESSAGE_TO_STDERR, 0);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is an error like a full disk, not our end */
     if (argument_count < 2) {
         base_message(BASE_MESSAGE_ERROR, "a command is wanted (\"beeftree help\" lists them)");
         return CLI_EXIT_USAGE;

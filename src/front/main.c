@@ -5,6 +5,7 @@
 
 #include <fuse_opt.h>
 #include <malloc.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -77,6 +78,7 @@ int main(int argument_count, char **arguments)
     int status = FRONT_EXIT_OK;
 
     bound_memory();
+    (void)signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is an error like a full disk, not our end */
     base_message_configure("beeftreefs", BASE_MESSAGE_TO_STDERR, 0);
     if (front_options_parse(argument_count, arguments, &options, &failure) < 0) {
         base_message(BASE_MESSAGE_ERROR, "%s", failure.text);
