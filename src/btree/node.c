@@ -40,10 +40,10 @@ static inline uint32_t head_at(const uint8_t *node, uint32_t index)
     return base_get_be32(node_slot(node, index) + SLOT_HEAD);
 }
 
-/* First row whose head is not less; without branches on what is compared. */
-static uint32_t head_lower_bound(const uint8_t *node, uint32_t count, uint32_t head)
+/* First row from low to high whose head is not less; without branches on what is compared. */
+static uint32_t head_lower_bound(const uint8_t *node, uint32_t low, uint32_t high, uint32_t head)
 {
-    uint32_t base = 0, left = count;
+    uint32_t base = low, left = high - low;
     while (left > 1) {
         uint32_t half = left / 2;
         base += head_at(node, base + half - 1) < head ? half : 0;
@@ -52,17 +52,33 @@ static uint32_t head_lower_bound(const uint8_t *node, uint32_t count, uint32_t h
     return base + (left == 1 && head_at(node, base) < head);
 }
 
+/* Behind the rows that have the same head as row low, which are few. */
+static uint32_t end_of_head(const uint8_t *node, uint32_t low, uint32_t count, uint32_t head)
+{
+    uint32_t step = 1;
+    while (low + step < count && head_at(node, low + step) == head) {
+        low += step;
+        step *= 2;
+    }
+    uint32_t high = low + step < count ? low + step : count;
+    return head == UINT32_MAX ? high : head_lower_bound(node, low + 1, high, head + 1);
+}
+
 uint32_t node_lower_bound(const uint8_t *node, struct btree_slice key, bool *ret_found)
 {
-    uint32_t prefix_size = node_prefix_size(node), high = node_count(node);
+    uint32_t prefix_size = node_prefix_size(node), count = node_count(node);
     BASE_ASSERT(key.size >= prefix_size);
     const uint8_t *suffix = (const uint8_t *)key.bytes + prefix_size;
     uint32_t size = (uint32_t)key.size - prefix_size;
     uint32_t head = key_head(suffix, size);
-    uint32_t low = head_lower_bound(node, high, head);
-    uint32_t middle = low; /* usually the heads tell rows apart, and one comparison at low settles it */
+    uint32_t low = head_lower_bound(node, 0, count, head), high = low, middle = low;
+    if (low < count && head_at(node, low) == head) {
+        high = end_of_head(node, low, count, head);
+        middle = high - 1; /* first the last one: rows that come in order go behind it */
+    }
+    *ret_found = false;
     while (low < high) {
-        int order = head_at(node, middle) != head ? 1 : compare_rest(node, middle, suffix, size);
+        int order = compare_rest(node, middle, suffix, size);
         if (order == 0) {
             *ret_found = true;
             return middle;
@@ -74,7 +90,6 @@ uint32_t node_lower_bound(const uint8_t *node, struct btree_slice key, bool *ret
         }
         middle = low + (high - low) / 2;
     }
-    *ret_found = false;
     return low;
 }
 

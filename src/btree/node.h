@@ -221,6 +221,13 @@ static inline int bytes_compare(const uint8_t *left, const uint8_t *right, size_
             return left_word < right_word ? -1 : 1;
         }
     }
+    if (i + 4 <= size) {
+        uint32_t left_word = base_get_be32(left + i), right_word = base_get_be32(right + i);
+        if (left_word != right_word) {
+            return left_word < right_word ? -1 : 1;
+        }
+        i += 4;
+    }
     for (; i < size; i++) {
         if (left[i] != right[i]) {
             return left[i] < right[i] ? -1 : 1;
