@@ -235,16 +235,19 @@ def run_engine(options, build):
 def print_engine(measured):
     engines = list(dict.fromkeys(line["engine"] for line in measured))
     steps = list(dict.fromkeys(line["step"] for line in measured))
-    print("engine, 1000 operations/s (bytes: MiB of file at the end)")
-    print("%-22s" % "step" + "".join("%15s" % engine for engine in engines))
+    units = {"sync": "sync (ms)", "file": "file (MiB)", "file after deletes": "after deletes (MiB)"}
+    print("engine, 1000 operations/s")
+    print("%-22s" % "step" + "".join("%20s" % engine for engine in engines))
     for step in steps:
-        line = "%-22s" % step
+        line = "%-22s" % units.get(step, step)
         for engine in engines:
             values = [one for one in measured if one["engine"] == engine and one["step"] == step]
             if "bytes" in values[0]:
-                line += "%15.1f" % (median(one["bytes"] for one in values) / (1 << 20))
+                line += "%20.1f" % (median(one["bytes"] for one in values) / (1 << 20))
+            elif step == "sync":
+                line += "%20.1f" % (median(one["seconds"] for one in values) * 1000)
             else:
-                line += "%15.0f" % median(one["operations"] / one["seconds"] / 1000 for one in values)
+                line += "%20.0f" % median(one["operations"] / one["seconds"] / 1000 for one in values)
         print(line)
 
 
