@@ -78,8 +78,7 @@ int store_get_failure(struct store *store, struct base_reason *ret_reason);
 /* Marks the store failed for a reason found above it (a rollback that could not be done). */
 void store_fail(struct store *store, const char *why);
 
-/* --- Pages ----------------------------------------------------------------------------------------------------------
- */
+/* --- Pages -------------------------------------------------------------------------------------------------------- */
 
 /* The next free page number, lowest first; it stays taken until released. Caller: the writer, within pages that it has
  * reserved (store_reserve gets the memory ready, so this can't fail). */
@@ -104,8 +103,7 @@ int store_page_write(struct store *store, uint64_t page, const void *bytes, bool
  * a message. */
 void store_page_free(struct store *store, uint64_t page);
 
-/* --- Reservation -----------------------------------------------------------------------------------------------------
- */
+/* --- Reservation -------------------------------------------------------------------------------------------------- */
 
 struct store_need {
     uint64_t pages;
@@ -120,8 +118,7 @@ struct store_need {
 int store_reserve(struct store *store, const struct store_need *need);
 void store_unreserve(struct store *store, uint64_t pages, uint64_t content_blocks);
 
-/* --- Contents --------------------------------------------------------------------------------------------------------
- */
+/* --- Contents ----------------------------------------------------------------------------------------------------- */
 
 struct store_run {
     uint64_t block;
@@ -154,8 +151,7 @@ int store_content_read(struct store *store, struct store_run run, void *buffer);
 /* The checksum of one content block of 4 KiB. Not seeded with its place, so that a run can be shared or moved. */
 uint64_t store_content_checksum(const void *block_bytes);
 
-/* --- Checkpoint ------------------------------------------------------------------------------------------------------
- */
+/* --- Checkpoint --------------------------------------------------------------------------------------------------- */
 
 /* Ends the epoch: live overlay, bitmap changes and deferred frees become frozen. Caller holds the writer lock, no other
  * checkpoint is in flight, and no page of the ending epoch is written as a live one from here on (pool_freeze comes
@@ -175,8 +171,7 @@ bool store_is_dirty(struct store *store);
  * when nothing is gained. -EBUSY between store_freeze and store_checkpoint. Nobody else uses the store meanwhile. */
 int store_shrink(struct store *store);
 
-/* --- Looking inside --------------------------------------------------------------------------------------------------
- */
+/* --- Looking inside ----------------------------------------------------------------------------------------------- */
 
 struct store_statistics {
     uint64_t file_blocks;      /* the file's size */

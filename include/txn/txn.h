@@ -72,8 +72,7 @@ void txn_commit(struct txn *txn);
 /* Ends it as if it had never been: also before txn_lock. Can't fail. */
 void txn_abort(struct txn *txn);
 
-/* --- Pages: caller holds the writer lock ----------------------------------------------------------------------------
- */
+/* --- Pages: caller holds the writer lock -------------------------------------------------------------------------- */
 
 /* A page to read (and perhaps change later) in this transaction; pinned without latch. Unpin with txn_page_unpin. */
 int txn_page_pin(struct txn *txn, uint64_t page, struct pool_frame **ret_frame);

@@ -40,8 +40,7 @@ static inline uint64_t fs_round_up(uint64_t value, uint64_t unit)
     return (value + unit - 1) / unit * unit;
 }
 
-/* --- Rows (content_row.c) -------------------------------------------------------------------------------------------
- */
+/* --- Rows (content_row.c) ----------------------------------------------------------------------------------------- */
 
 /* A chunk unpacked: one slot for each block of the file. */
 struct fs_chunk {
@@ -93,8 +92,7 @@ int fs_content_walk_next(struct fs_content_walk *walk, struct fs_content_row *re
 int fs_content_row_to_chunk(struct fs *fs, uint64_t inode, const struct fs_content_row *row,
                             struct fs_chunk *ret_chunk);
 
-/* --- Blocks (content_block.c) ---------------------------------------------------------------------------------------
- */
+/* --- Blocks (content_block.c) ------------------------------------------------------------------------------------- */
 
 /* Whether a line about damage may be sent now: a few a second. */
 bool fs_content_may_report(void);
@@ -107,8 +105,7 @@ int fs_content_verify(uint64_t inode, uint64_t offset, uint64_t first_block, con
 int fs_content_load_block(struct fs *fs, uint64_t inode, uint64_t offset, const struct fs_chunk *chunk, uint32_t slot,
                           uint8_t *buffer);
 
-/* --- Small files (content_inline.c) ---------------------------------------------------------------------------------
- */
+/* --- Small files (content_inline.c) ------------------------------------------------------------------------------- */
 
 /* All pieces of a small file into a buffer of FS_INLINE_MAX bytes, zeros behind them; *ret_end: how many bytes the
  * pieces hold. -EUCLEAN also when there are chunks. */
@@ -172,8 +169,7 @@ uint32_t fs_content_rows_max(struct fs *fs, uint32_t wanted);
 /* The need of a transaction that changes so many rows. */
 struct txn_need fs_content_need(struct fs *fs, uint32_t rows, uint64_t content_blocks, bool frees_space);
 
-/* --- Freeing (content_free.c) ---------------------------------------------------------------------------------------
- */
+/* --- Freeing (content_free.c) ------------------------------------------------------------------------------------- */
 
 /* The `O inode from` row: -ENOENT when there is none, -EUCLEAN when malformed. */
 int fs_freeing_find(struct fs *fs, struct txn *txn, uint64_t inode, uint64_t *ret_from);

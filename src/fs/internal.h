@@ -6,8 +6,7 @@
 #include "base/latch.h"
 #include "fs/fs.h"
 
-/* --- Inodes in use (inode_table.c) ----------------------------------------------------------------------------------
- */
+/* --- Inodes in use (inode_table.c) -------------------------------------------------------------------------------- */
 
 /* One per inode that the kernel knows or an operation is using. At most 256 bytes with malloc's overhead. */
 struct fs_inode {

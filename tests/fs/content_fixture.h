@@ -68,8 +68,7 @@ static inline void fixture_reopen(struct fixture *fixture)
     fixture_open(fixture);
 }
 
-/* --- The check -----------------------------------------------------------------------------------------------------
- */
+/* --- The check ---------------------------------------------------------------------------------------------------- */
 
 struct problems {
     unsigned count;
@@ -116,8 +115,7 @@ static inline void fixture_deinit(struct fixture *fixture)
     os_file_close(fixture->file);
 }
 
-/* --- Files ---------------------------------------------------------------------------------------------------------
- */
+/* --- Files -------------------------------------------------------------------------------------------------------- */
 
 static inline uint64_t make_file(struct fs *fs, const char *name)
 {

@@ -58,8 +58,7 @@ static void world_drop(struct world *world)
     os_file_close(world->fixture.file);
 }
 
-/* --- Planting ------------------------------------------------------------------------------------------------------
- */
+/* --- Planting ----------------------------------------------------------------------------------------------------- */
 
 static struct txn *begin(struct fs *fs)
 {
@@ -154,8 +153,7 @@ static void put_freeing(struct fs *fs, uint64_t inode, uint64_t from, uint64_t t
     put_row(fs, key, fs_key_freeing(key, inode, from), value, sizeof value);
 }
 
-/* --- Kinds of damage -----------------------------------------------------------------------------------------------
- */
+/* --- Kinds of damage ---------------------------------------------------------------------------------------------- */
 
 static void entry_to_nothing(struct world *world)
 {
@@ -525,8 +523,7 @@ static void test_report(void **state)
     fixture_deinit(&world.fixture);
 }
 
-/* --- Rows of any bytes ---------------------------------------------------------------------------------------------
- */
+/* --- Rows of any bytes -------------------------------------------------------------------------------------------- */
 
 #define ROUNDS      60
 #define ROUNDS_LONG 3000

@@ -34,8 +34,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* --- A reply that takes so many entries -----------------------------------------------------------------------------
- */
+/* --- A reply that takes so many entries --------------------------------------------------------------------------- */
 
 struct seen {
     char name[FS_NAME_SIZE_MAX + 1];
@@ -117,8 +116,7 @@ static struct seen *entries_create(size_t count)
     return entries;
 }
 
-/* --- Tests ----------------------------------------------------------------------------------------------------------
- */
+/* --- Tests -------------------------------------------------------------------------------------------------------- */
 
 static void empty_directories(void **state)
 {

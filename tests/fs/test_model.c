@@ -65,8 +65,7 @@ static bool one_in(struct run *run, uint64_t bound)
     return below(run, bound) == 0;
 }
 
-/* --- Choosing -------------------------------------------------------------------------------------------------------
- */
+/* --- Choosing ----------------------------------------------------------------------------------------------------- */
 
 static uint64_t any_inode(struct run *run)
 {
@@ -98,8 +97,7 @@ static void any_name(struct run *run, uint64_t parent, unsigned there, char *nam
     name[size] = '\0';
 }
 
-/* --- Comparing results ----------------------------------------------------------------------------------------------
- */
+/* --- Comparing results -------------------------------------------------------------------------------------------- */
 
 static void check_result(struct run *run, const char *operation, int64_t real, int64_t expected)
 {
@@ -127,8 +125,7 @@ static void hold(struct run *run, uint64_t inode)
     run->held[run->held_count++] = inode;
 }
 
-/* --- Operations: each does the real one, then the model's if the real one may have happened -------------------------
- */
+/* --- Operations: each does the real one, then the model's if the real one may have happened ----------------------- */
 
 /* While power or disk are about to fail a failure is nothing to compare: the operation then did not happen. Nor did
  * what found no space. */
@@ -310,8 +307,7 @@ static void do_forget(struct run *run)
     model_fs_forget(run->model, inode, 1);
 }
 
-/* --- Checkpoints, unmounts and power cuts ---------------------------------------------------------------------------
- */
+/* --- Checkpoints, unmounts and power cuts ------------------------------------------------------------------------- */
 
 static void forget_durable(struct run *run)
 {
@@ -435,8 +431,7 @@ static void do_cut(struct run *run)
     adopt_durable(run);
 }
 
-/* --- The run --------------------------------------------------------------------------------------------------------
- */
+/* --- The run ------------------------------------------------------------------------------------------------------ */
 
 /* One operation with all that is noted around it. */
 static void perform(struct run *run, void (*operation)(struct run *))

@@ -125,8 +125,7 @@ static void guard_protect(struct guard_file *guard)
     store_close(store);
 }
 
-/* --- The test ------------------------------------------------------------------------------------------------------
- */
+/* --- The test ----------------------------------------------------------------------------------------------------- */
 
 static struct store *open_store(struct os_file *file)
 {

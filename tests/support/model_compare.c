@@ -80,8 +80,7 @@ bool model_fs_settle(struct model_fs *model, struct fs *fs, struct timespec befo
     return true;
 }
 
-/* --- Everything -----------------------------------------------------------------------------------------------------
- */
+/* --- Everything --------------------------------------------------------------------------------------------------- */
 
 struct comparison {
     struct model_fs *model;

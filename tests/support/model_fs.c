@@ -15,8 +15,7 @@ void *model_allocate(void *old, size_t size)
     return bytes;
 }
 
-/* --- Nodes ----------------------------------------------------------------------------------------------------------
- */
+/* --- Nodes -------------------------------------------------------------------------------------------------------- */
 
 static size_t place_of(const struct model_fs *model, uint64_t inode)
 {
@@ -118,8 +117,7 @@ void model_fs_restart(struct model_fs *model)
     }
 }
 
-/* --- Entries --------------------------------------------------------------------------------------------------------
- */
+/* --- Entries ------------------------------------------------------------------------------------------------------ */
 
 /* Where a name stands or would stand. */
 static size_t entry_place(const struct model_node *directory, const char *name, bool *ret_found)
@@ -188,8 +186,7 @@ static void touch_directory(struct model_node *directory)
     directory->touched |= MODEL_TIME_MODIFICATION | MODEL_TIME_CHANGE;
 }
 
-/* --- Operations -----------------------------------------------------------------------------------------------------
- */
+/* --- Operations --------------------------------------------------------------------------------------------------- */
 
 int model_fs_lookup(struct model_fs *model, uint64_t parent, const char *name)
 {
