@@ -132,5 +132,7 @@ struct pool_statistics {
 };
 
 void pool_get_statistics(struct pool *pool, struct pool_statistics *ret_statistics);
+/* Pages read from the store so far, by all threads. */
+uint64_t pool_read_count(const struct pool *pool);
 
 #endif

@@ -34,7 +34,7 @@ struct fs_directory {
  * names in another order each entry of a large directory may need another page, and a caller that wants a few names
  * would wait for hundreds. Entries beyond that come without attributes; who wants them asks for each, as without
  * readdirplus. */
-#define FAR_ROWS_MAX 16U
+#define FAR_PAGES_MAX 16U
 
 /* One call of fs_directory_read. */
 struct listing {
@@ -42,9 +42,9 @@ struct listing {
     fs_directory_emit emit;
     void *context;
     bool with_attributes;
-    bool ended;                      /* an entry was not taken */
-    uint64_t count;                  /* entries taken */
-    unsigned far_rows;               /* rows of inodes read from the disk */
+    bool ended;         /* an entry was not taken */
+    uint64_t count;     /* entries taken */
+    uint64_t far_pages; /* read for rows of inodes (others' reads meanwhile count too: it is only a limit) */
     char name[FS_NAME_SIZE_MAX + 1]; /* the row that the cursor stands on */
     size_t name_size;
     struct fs_entry_row entry;
@@ -206,11 +206,13 @@ static int read_child_row(struct listing *listing, struct fs_inode_row *ret_row)
     struct fs *fs = listing->directory->fs;
     uint64_t inode = listing->entry.inode;
     int error = fs_child_row_read_resident(fs, inode, listing->entry.type, ret_row);
-    if (error != -EAGAIN || listing->far_rows == FAR_ROWS_MAX) {
+    if (error != -EAGAIN || listing->far_pages >= FAR_PAGES_MAX) {
         return error;
     }
-    listing->far_rows++;
-    return fs_child_row_read(fs, NULL, inode, listing->entry.type, ret_row);
+    uint64_t reads_before = pool_read_count(fs->pool);
+    error = fs_child_row_read(fs, NULL, inode, listing->entry.type, ret_row);
+    listing->far_pages += pool_read_count(fs->pool) - reads_before;
+    return error;
 }
 
 /* An entry with its inode's attributes; taken, it adds to the inode's lookup count. An inode whose row can't be read

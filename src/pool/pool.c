@@ -155,3 +155,8 @@ void pool_get_statistics(struct pool *pool, struct pool_statistics *ret_statisti
     statistics.frames_reserved = charged > dirty ? charged - dirty : 0;
     *ret_statistics = statistics;
 }
+
+uint64_t pool_read_count(const struct pool *pool)
+{
+    return atomic_load_explicit(&pool->reads, memory_order_relaxed);
+}
