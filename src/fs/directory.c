@@ -30,10 +30,10 @@ struct fs_directory {
     struct fs_cookie_table cookies;
 };
 
-/* Pages that one call may read from the disk for attributes alone. Inodes lie in the order of their creation: with
- * names in another order each entry of a large directory may need another page, and a caller that wants a few names
- * would wait for hundreds. Entries beyond that come without attributes; who wants them asks for each, as without
- * readdirplus. */
+/* Once so many pages were read from the disk for attributes, a call reads no more. Inodes lie in the order of their
+ * creation: with names in another order each entry of a large directory may need another page, and a caller that wants
+ * a few names would wait for hundreds. Entries beyond that come without attributes; who wants them asks for each, as
+ * without readdirplus. */
 #define FAR_PAGES_MAX 16U
 
 /* One call of fs_directory_read. */
