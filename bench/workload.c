@@ -9,10 +9,12 @@
  *      stat, rename, unlink    of the same files (rename: to g-...; unlink takes them by that name)
  *      mkdir, rmdir            DIRECTORY/files/d-000000 ...
  *      write-small             create and write 4 KiB; read-small, unlink-small: the same files
+ *      write-sized COUNT SIZE  create and write SIZE bytes (at most 128 KiB), by the same names
  *      readdir                 lists DIRECTORY/files
  *      write-sequential SIZE   DIRECTORY/large, in writes of 128 KiB, then fsync (reported apart)
  *      read-sequential         the same file
  *      write-random COUNT      4 KiB each at random places of it, then fsync (reported apart)
+ *      write-random-synced     the same with an fsync after each 100 of them
  *      read-random COUNT
  *      fsync-mix COUNT         create, write 4 KiB, fsync, rename over the old: what editors and databases do
  *      unpack, find, remove    a tree of COUNT files, see workload_tree.c
@@ -35,6 +37,7 @@
 #define SMALL_SIZE      4096U
 #define SEQUENTIAL_SIZE 131072U
 #define PATH_SIZE       512U
+#define WRITES_PER_SYNC 100U
 
 static char workload_buffer[SEQUENTIAL_SIZE];
 
@@ -221,6 +224,19 @@ static void workload_write_small(const struct workload_options *options)
     workload_report("write-small", options->count, options->count * SMALL_SIZE, start);
 }
 
+static void workload_write_sized(const struct workload_options *options)
+{
+    char path[PATH_SIZE];
+    size_t size = options->size < SEQUENTIAL_SIZE ? (size_t)options->size : SEQUENTIAL_SIZE;
+    workload_make_directory(options);
+    double start = workload_now();
+    for (uint64_t index = 0; index < options->count; index++) {
+        workload_path(options, 's', index, path);
+        workload_create_file(path, size);
+    }
+    workload_report("write-sized", options->count, options->count * size, start);
+}
+
 static void workload_read_small(const struct workload_options *options)
 {
     char path[PATH_SIZE];
@@ -297,7 +313,9 @@ static uint64_t workload_small_count(int file)
     return (uint64_t)attributes.st_size / SMALL_SIZE;
 }
 
-static void workload_write_random(const struct workload_options *options)
+/* With sync_every > 0 an fsync after so many writes; at the end in any case. */
+static void workload_write_randomly(const struct workload_options *options, const char *name, const char *name_synced,
+                                    uint64_t sync_every)
 {
     struct base_random random;
     base_random_seed(&random, options->seed);
@@ -308,9 +326,21 @@ static void workload_write_random(const struct workload_options *options)
         off_t offset = (off_t)(base_random_below(&random, places) * SMALL_SIZE);
         if (pwrite(file, workload_buffer, SMALL_SIZE, offset) != SMALL_SIZE)
             workload_fail("pwrite", "large");
+        if (sync_every > 0 && (index + 1) % sync_every == 0 && fsync(file) != 0)
+            workload_fail("fsync", "large");
     }
-    workload_report("write-random", options->count, options->count * SMALL_SIZE, start);
-    workload_sync(file, "write-random+fsync", options->count, options->count * SMALL_SIZE, start);
+    workload_report(name, options->count, options->count * SMALL_SIZE, start);
+    workload_sync(file, name_synced, options->count, options->count * SMALL_SIZE, start);
+}
+
+static void workload_write_random(const struct workload_options *options)
+{
+    workload_write_randomly(options, "write-random", "write-random+fsync", 0);
+}
+
+static void workload_write_random_synced(const struct workload_options *options)
+{
+    workload_write_randomly(options, "write-random-synced", "write-random-synced+fsync", WRITES_PER_SYNC);
 }
 
 static void workload_read_random(const struct workload_options *options)
@@ -374,11 +404,13 @@ static const struct {
     {"rmdir", workload_rmdir},
     {"readdir", workload_readdir},
     {"write-small", workload_write_small},
+    {"write-sized", workload_write_sized},
     {"read-small", workload_read_small},
     {"unlink-small", workload_unlink_small},
     {"write-sequential", workload_write_sequential},
     {"read-sequential", workload_read_sequential},
     {"write-random", workload_write_random},
+    {"write-random-synced", workload_write_random_synced},
     {"read-random", workload_read_random},
     {"fsync-mix", workload_fsync_mix},
     {"unpack", workload_unpack},
