@@ -90,7 +90,8 @@ struct btree_slice btree_cursor_value(const struct btree_cursor *cursor);
 /* --- Looking inside ----------------------------------------------------------------------------------------------- */
 
 struct btree_verify_report {
-    void (*problem)(void *context, const char *text); /* one line each; may be NULL */
+    void (*problem)(void *context, const char *text);     /* one line each; may be NULL */
+    bool (*progress)(void *context, uint64_t pages_done); /* now and then; false: -ECANCELED. May be NULL */
     void *context;
     uint64_t problems;
     uint32_t height;

@@ -225,18 +225,30 @@ struct fs_statistics {
 
 void fs_get_statistics(struct fs *fs, struct fs_statistics *ret_statistics);
 
+/* What a check does first, second, ...: superblocks, map, bitmap and the checksum of every page; the tree; rows of
+ * inodes and entries (and of contents, unless they are read too); contents with their bytes, when asked for. */
+enum fs_check_phase { FS_CHECK_PAGES, FS_CHECK_TREE, FS_CHECK_ROWS, FS_CHECK_CONTENTS, FS_CHECK_PHASE_COUNT };
+
 struct fs_check_report {
-    void (*problem)(void *context, const char *text); /* one line each */
+    void (*problem)(void *context, const char *text); /* one line each; may be NULL */
+    /* What is no problem, but worth knowing: what a power cut left and the next writable mount puts right. May be NULL.
+     */
+    void (*note)(void *context, const char *text);
+    /* Called often; done is at most total. false ends the check with -ECANCELED. May be NULL. */
+    bool (*progress)(void *context, enum fs_check_phase phase, uint64_t done, uint64_t total);
     void *context;
     bool data; /* also read all contents and compare checksums */
-    uint64_t problems;
-    uint64_t inodes, directories, entries, orphans, content_blocks, pages, rows;
+    uint64_t problems, notes;
+    uint64_t inodes, directories, entries, content_blocks, pages, rows;
+    uint64_t orphans; /* unlinked inodes: the next writable mount frees them */
+    uint64_t freeing; /* O rows with `from`: contents whose freeing the next writable mount finishes */
 };
 
 /* Checks everything: store (superblocks, map, bitmap, page checksums), tree (btree_verify), rows (keys and values
  * well-formed), inodes against entries and link counts, contents rows against sizes, block counts and the bitmap. On a
- * filesystem opened read-only by this call's owner, nobody writing. 0 also when problems were reported; negative errno
- * when the check itself could not go on. */
+ * filesystem opened read-only by this call's owner, nobody writing. Takes 32 bytes an inode, a bit or two a block of
+ * the file, and the cache. 0 also when problems were reported; negative errno when the check itself could not go on
+ * (-ECANCELED: progress said so), with what was found until then in the report. */
 int fs_check(struct fs *fs, struct fs_check_report *report);
 
 #endif

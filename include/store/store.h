@@ -198,17 +198,21 @@ int store_page_next(struct store *store, uint64_t *page);
 /* For checks: the next run of live content blocks at or after a block; -ENOENT at the end. */
 int store_content_next(struct store *store, uint64_t from_block, struct store_run *ret_run);
 
-/* Result of checking the last checkpoint: superblocks, map, bitmap, overlaps, counts, page checksums. */
+/* Checking the last checkpoint: superblocks, header, map, bitmap, overlaps, counts, page checksums. */
 struct store_check_report {
-    void (*problem)(void *context, const char *text); /* one line each */
+    void (*problem)(void *context, const char *text); /* one line each; may be NULL */
+    /* What a power cut may leave, and the next writable opening puts right: no problem. One line each; may be NULL. */
+    void (*note)(void *context, const char *text);
+    /* Called now and then; false ends the check with -ECANCELED. May be NULL. */
+    bool (*progress)(void *context, uint64_t pages_done, uint64_t pages_total);
     void *context;
-    uint64_t problems;
+    uint64_t problems, notes;
     uint64_t pages_checked, nodes_checked;
 };
 
 /* Reads every node and page of an open store anew and checks checksums, that no block is used twice, and that the
  * allocator in memory agrees. Nobody changes the store meanwhile; what is in no checkpoint yet is not looked at. 0 also
- * when problems were reported. Superblock slots of different generations are no problem: a crash leaves them so. */
+ * when problems were reported. One slot that is torn or older is a note, since a crash leaves that. */
 int store_check(struct store *store, struct store_check_report *report);
 
 #endif

@@ -5,8 +5,11 @@
 
 #include "page_set.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+
+enum { PROGRESS_PAGES = 64 };
 
 /* What a parent says of a child; slices into the buffers. */
 struct expectation {
@@ -88,6 +91,15 @@ static bool check_against_parent(struct verify *verify, const uint8_t *node, con
         report_problem(verify, expected->page, "has not the fence keys that its parent says");
     }
     return true;
+}
+
+/* -ECANCELED when the caller wants no more. */
+static int tell_progress(struct verify *verify)
+{
+    struct btree_verify_report *report = verify->report;
+    uint64_t pages = report->leaves + report->inner_nodes;
+    bool goes_on = !report->progress || pages % PROGRESS_PAGES != 0 || report->progress(report->context, pages);
+    return goes_on ? 0 : -ECANCELED;
 }
 
 /* An inner node goes on the stack. */
@@ -181,6 +193,7 @@ static int walk(struct verify *verify)
             error = 0;
         } else if (!error && more) {
             error = visit(verify, &expected);
+            error = error ? error : tell_progress(verify);
         } else {
             verify->depth--;
         }

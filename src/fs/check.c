@@ -7,24 +7,41 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { TEXT_SIZE = 512, PROGRESS_ROWS = 256 };
+
+/* Names are bytes of the file: nothing in them may drive a terminal. */
+static void make_harmless(char *text)
+{
+    for (; *text != '\0'; text++) {
+        if ((unsigned char)*text < 0x20 || *text == 0x7F) {
+            *text = '?';
+        }
+    }
+}
+
 void check_problem(struct checker *checker, const char *format, ...)
 {
-    char text[512];
+    char text[TEXT_SIZE];
     va_list arguments;
 
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    /* Names are bytes of the file: nothing in them may drive a terminal. */
-    for (char *c = text; *c != '\0'; c++) {
-        if ((unsigned char)*c < 0x20 || *c == 0x7F) {
-            *c = '?';
-        }
-    }
+    make_harmless(text);
     checker->report->problems++;
     if (checker->report->problem != NULL) {
         checker->report->problem(checker->report->context, text);
     }
+}
+
+int check_progress(struct checker *checker, enum fs_check_phase phase, uint64_t done, uint64_t total)
+{
+    struct fs_check_report *report = checker->report;
+
+    if (report->progress == NULL || report->progress(report->context, phase, done < total ? done : total, total)) {
+        return 0;
+    }
+    return -ECANCELED;
 }
 
 /* Lines of the layers below. */
@@ -33,6 +50,28 @@ static void pass_problem(void *context, const char *text)
     struct checker *checker = context;
 
     check_problem(checker, "%s", text);
+}
+
+static void pass_note(void *context, const char *text)
+{
+    struct checker *checker = context;
+
+    checker->report->notes++;
+    if (checker->report->note != NULL) {
+        checker->report->note(checker->report->context, text);
+    }
+}
+
+static bool pass_store_progress(void *context, uint64_t pages_done, uint64_t pages_total)
+{
+    return check_progress(context, FS_CHECK_PAGES, pages_done, pages_total) == 0;
+}
+
+static bool pass_tree_progress(void *context, uint64_t pages_done)
+{
+    struct checker *checker = context;
+
+    return check_progress(checker, FS_CHECK_TREE, pages_done, checker->page_total) == 0;
 }
 
 int check_table(struct checker *checker, uint8_t table, check_row row, void *context)
@@ -47,6 +86,9 @@ int check_table(struct checker *checker, uint8_t table, check_row row, void *con
         }
         checker->report->rows++;
         ret = row(checker, key, btree_cursor_value(checker->cursor), context);
+        if (ret == 0 && checker->report->rows % PROGRESS_ROWS == 0 && !(table == 'C' && checker->report->data)) {
+            ret = check_progress(checker, FS_CHECK_ROWS, checker->report->rows, checker->row_total);
+        }
         if (ret < 0) {
             return ret;
         }
@@ -132,15 +174,25 @@ static int check_rows(struct checker *checker)
 static int check_layers_below(struct checker *checker)
 {
     struct fs_check_report *report = checker->report;
-    struct store_check_report store_report = {.problem = pass_problem, .context = checker};
-    struct btree_verify_report tree_report = {.problem = pass_problem, .context = checker};
+    struct store_check_report store_report = {
+        .problem = pass_problem,
+        .note = pass_note,
+        .progress = pass_store_progress,
+        .context = checker,
+    };
+    struct btree_verify_report tree_report = {
+        .problem = pass_problem,
+        .progress = pass_tree_progress,
+        .context = checker,
+    };
     int ret = store_check(checker->fs->store, &store_report);
 
-    if (ret < 0) {
-        return ret;
+    report->pages = checker->page_total = store_report.pages_checked;
+    if (ret == 0) {
+        ret = btree_verify(checker->fs->tree, &tree_report);
     }
-    report->pages = store_report.pages_checked;
-    return btree_verify(checker->fs->tree, &tree_report);
+    checker->row_total = tree_report.rows;
+    return ret;
 }
 
 static int make_room(struct checker *checker)
@@ -149,6 +201,7 @@ static int make_room(struct checker *checker)
 
     store_get_statistics(checker->fs->store, &statistics);
     checker->block_count = statistics.file_blocks;
+    checker->content_total = statistics.content_blocks;
     checker->named = calloc((size_t)(checker->block_count / 8 + 1), 1);
     if (checker->named == NULL) {
         return -ENOMEM;
@@ -167,8 +220,8 @@ int fs_check(struct fs *fs, struct fs_check_report *report)
     struct checker checker = {.fs = fs, .report = report};
     int ret;
 
-    report->problems = report->inodes = report->directories = report->entries = report->orphans = 0;
-    report->content_blocks = report->pages = report->rows = 0;
+    report->problems = report->notes = report->inodes = report->directories = report->entries = 0;
+    report->content_blocks = report->pages = report->rows = report->orphans = report->freeing = 0;
     ret = check_layers_below(&checker);
     if (ret == 0) {
         ret = make_room(&checker);

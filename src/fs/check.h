@@ -43,11 +43,15 @@ struct checker {
     uint64_t next_number; /* as the superinode says; 0: there is none */
     uint8_t *named;       /* bit per block of the file: some row names it */
     uint64_t block_count;
-    uint8_t *buffer; /* of a chunk, when contents are read */
+    uint8_t *buffer;                               /* of a chunk, when contents are read */
+    uint64_t row_total, page_total, content_total; /* for progress */
 };
 
 /* Reports one line. */
 void check_problem(struct checker *checker, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Says how far the check is; -ECANCELED when the caller wants no more. */
+int check_progress(struct checker *checker, enum fs_check_phase phase, uint64_t done, uint64_t total);
 
 /* Calls row for every row of a table until it returns an error; damage that stops the scan is a problem and makes the
  * check incomplete. */

@@ -70,6 +70,16 @@ static void begin_contents(struct checker *checker, uint64_t inode, struct conte
 
 /* --- Pieces ------------------------------------------------------------------------------------------------------- */
 
+static void check_target_piece(struct checker *checker, const struct contents *contents, struct btree_slice value)
+{
+    if (contents->row.attributes.size <= FS_SYMLINK_INLINE_MAX && contents->pieces_end == value.size - 1) {
+        check_problem(checker, "symlink %" PRIu64 ": its target stands in its inode and in a piece", contents->inode);
+    }
+    if (memchr((const uint8_t *)value.bytes + 1, '\0', value.size - 1) != NULL) {
+        check_problem(checker, "symlink %" PRIu64 ": a zero byte in its target", contents->inode);
+    }
+}
+
 static void check_piece(struct checker *checker, struct contents *contents, uint64_t offset, struct btree_slice value)
 {
     uint32_t piece = fs_piece_size(checker->fs);
@@ -88,6 +98,7 @@ static void check_piece(struct checker *checker, struct contents *contents, uint
     }
     if (S_ISLNK(contents->row.attributes.mode)) {
         limit = FS_SYMLINK_SIZE_MAX;
+        check_target_piece(checker, contents, value);
     }
     if (contents->pieces_end > limit || contents->pieces_end > contents->row.attributes.size) {
         check_problem(checker, "inode %" PRIu64 ": pieces up to %" PRIu64 ", but its size is %" PRIu64, contents->inode,
@@ -180,7 +191,7 @@ static void check_bytes(struct checker *checker, const struct contents *contents
     }
 }
 
-static void check_chunk(struct checker *checker, struct contents *contents, uint64_t offset, struct btree_slice value)
+static int check_chunk(struct checker *checker, struct contents *contents, uint64_t offset, struct btree_slice value)
 {
     struct fs_chunk chunk;
     struct base_reason reason;
@@ -195,7 +206,7 @@ static void check_chunk(struct checker *checker, struct contents *contents, uint
                       reason.text);
         contents->counted = false;
         checker->incomplete = true; /* whose blocks are leaked is unknown now */
-        return;
+        return 0;
     }
     check_place(checker, contents, offset, &chunk);
     contents->blocks += fs_chunk_count_blocks(&chunk);
@@ -210,6 +221,9 @@ static void check_chunk(struct checker *checker, struct contents *contents, uint
         }
         slot += run.count > 0 ? run.count : 1;
     }
+    return checker->report->data
+               ? check_progress(checker, FS_CHECK_CONTENTS, checker->report->content_blocks, checker->content_total)
+               : 0;
 }
 
 /* --- The table ---------------------------------------------------------------------------------------------------- */
@@ -237,7 +251,7 @@ static int check_content_row(struct checker *checker, struct btree_slice key, st
     if (kind == FS_CONTENT_PIECE) {
         check_piece(checker, contents, offset, value);
     } else if (kind == FS_CONTENT_CHUNK) {
-        check_chunk(checker, contents, offset, value);
+        return check_chunk(checker, contents, offset, value);
     } else {
         check_problem(checker, "inode %" PRIu64 ": contents at offset %" PRIu64 ": unknown kind %u", inode, offset,
                       (unsigned)kind);

@@ -1,6 +1,9 @@
-/* Checks the state on the disk: both superblock slots, every node of both trees (read anew, not from the cache), that
- * no block is used twice, that counts agree, every page's checksum, and that the allocator's view in memory is the
- * same.
+/* Checks the state on the disk: both superblock slots, the blocks around them, every node of both trees (read anew, not
+ * from the cache), that no block is used twice, that counts agree, every page's checksum, and that the allocator's view
+ * in memory is the same.
+ *
+ * What a power cut may leave is a note: one slot torn, absent (a cut while formatting) or older. Everything else that
+ * is not as docs/format.md has it is a problem.
  *
  * For a store that nobody changes meanwhile. What is not yet in a checkpoint is not looked at. */
 #include "internal.h"
@@ -14,7 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHECK_CACHE_SIZE = 256 << 10 };
+enum { CHECK_CACHE_SIZE = 256 << 10, PROGRESS_PAGES = 64 };
+
+static const char *const slot_names[SUPERBLOCK_SLOTS] = {"A", "B"};
 
 struct check {
     struct store *store;
@@ -25,9 +30,11 @@ struct check {
     uint64_t pages;
     uint64_t content_blocks;
     uint64_t used_blocks;
+    bool is_cancelled;
 };
 
 static void check_problem(struct check *check, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void check_note(struct check *check, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 static void check_problem(struct check *check, const char *format, ...)
 {
@@ -40,6 +47,20 @@ static void check_problem(struct check *check, const char *format, ...)
     check->report->problems++;
     if (check->report->problem) {
         check->report->problem(check->report->context, text);
+    }
+}
+
+static void check_note(struct check *check, const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    check->report->notes++;
+    if (check->report->note) {
+        check->report->note(check->report->context, text);
     }
 }
 
@@ -85,6 +106,7 @@ static int check_node(void *context, uint64_t block, struct base_reason *ret_rea
 static int check_map_leaf(void *context, uint64_t leaf, const uint8_t *node, struct base_reason *ret_reason)
 {
     struct check *check = context;
+    const uint64_t pages_before = check->pages;
 
     (void)ret_reason;
     for (uint32_t i = 0; i < RADIX_PAGES_PER_LEAF; i++) {
@@ -102,6 +124,14 @@ static int check_map_leaf(void *context, uint64_t leaf, const uint8_t *node, str
             check_problem(check, "%s", reason.text);
         }
         check->report->pages_checked++;
+        if (check->report->progress && check->report->pages_checked % PROGRESS_PAGES == 0 &&
+            !check->report->progress(check->report->context, check->pages, check->store->superblock.page_count)) {
+            check->is_cancelled = true;
+            return -ECANCELED;
+        }
+    }
+    if (check->pages == pages_before) {
+        check_problem(check, "page map: leaf node %llu has no pages and should be absent", (unsigned long long)leaf);
     }
     return 0;
 }
@@ -109,6 +139,7 @@ static int check_map_leaf(void *context, uint64_t leaf, const uint8_t *node, str
 static int check_bitmap_leaf(void *context, uint64_t leaf, const uint8_t *node, struct base_reason *ret_reason)
 {
     struct check *check = context;
+    const uint64_t blocks_before = check->content_blocks;
 
     (void)ret_reason;
     for (uint32_t bit = 0; bit < RADIX_BLOCKS_PER_LEAF; bit++) {
@@ -120,12 +151,60 @@ static int check_bitmap_leaf(void *context, uint64_t leaf, const uint8_t *node, 
             check_use(check, block, 1, "contents at block", block);
         }
     }
+    if (check->content_blocks == blocks_before) {
+        check_problem(check, "content bitmap: leaf node %llu has no bits and should be absent",
+                      (unsigned long long)leaf);
+    }
     return 0;
+}
+
+/* A slot that serves nobody. An error of the disk is not what a power cut leaves. */
+static void check_bad_slot(struct check *check, unsigned slot, const struct base_reason *reason)
+{
+    uint8_t block[STORE_BLOCK_SIZE];
+    int result = os_file_read(check->store->file, block, sizeof block, superblock_place(slot) * STORE_BLOCK_SIZE);
+
+    if (result < 0) {
+        check_problem(check, "superblock slot %s: %s", slot_names[slot], reason->text);
+    } else {
+        check_note(check, "superblock slot %s is torn (%s): the next writable mount repairs it", slot_names[slot],
+                   reason->text);
+    }
+}
+
+/* What is alike in both slots whatever their generations. */
+static bool slots_are_relatives(const struct superblock *a, const struct superblock *b)
+{
+    return a->page_size == b->page_size && a->format_time_s == b->format_time_s &&
+           memcmp(a->identifier, b->identifier, STORE_IDENTIFIER_SIZE) == 0 &&
+           memcmp(a->label, b->label, STORE_LABEL_SIZE) == 0;
+}
+
+/* Two valid slots. */
+static void check_slot_pair(struct check *check, const struct superblock_slots *slots)
+{
+    const struct superblock *newest = &slots->superblocks[slots->newest];
+    const struct superblock *other = &slots->superblocks[1 - slots->newest];
+    const char *other_name = slot_names[1 - slots->newest];
+    uint8_t blocks[SUPERBLOCK_SLOTS][STORE_BLOCK_SIZE];
+
+    if (!slots_are_relatives(newest, other)) {
+        check_problem(check, "superblock slot %s belongs to another database", other_name);
+    } else if (other->generation < newest->generation) {
+        check_note(check, "superblock slot %s is older (generation %llu, not %llu): the next writable mount repairs it",
+                   other_name, (unsigned long long)other->generation, (unsigned long long)newest->generation);
+    } else {
+        superblock_encode(newest, blocks[0]);
+        superblock_encode(other, blocks[1]);
+        if (memcmp(blocks[0], blocks[1], STORE_BLOCK_SIZE) != 0) {
+            check_problem(check, "the superblock slots differ, but have the same generation %llu",
+                          (unsigned long long)newest->generation);
+        }
+    }
 }
 
 static int check_superblocks(struct check *check)
 {
-    static const char *const names[SUPERBLOCK_SLOTS] = {"A", "B"};
     struct superblock_slots *slots = malloc(sizeof *slots);
     struct base_reason reason;
 
@@ -133,19 +212,43 @@ static int check_superblocks(struct check *check)
         return -ENOMEM;
     }
     int result = superblock_read_slots(check->store->file, slots, &reason);
+    if (result < 0) {
+        check_problem(check, "superblocks: %s", reason.text);
+        free(slots);
+        return 0;
+    }
     for (unsigned slot = 0; slot < SUPERBLOCK_SLOTS; slot++) {
         if (slots->states[slot] != SUPERBLOCK_VALID) {
-            check_problem(check, "superblock slot %s: %s", names[slot], slots->reasons[slot].text);
-        } else if (memcmp(slots->superblocks[slot].identifier, check->store->identifier, STORE_IDENTIFIER_SIZE) != 0) {
-            check_problem(check, "superblock slot %s belongs to another database", names[slot]);
+            check_bad_slot(check, slot, &slots->reasons[slot]);
         }
     }
-    if (result == 0 && slots->superblocks[slots->newest].generation != check->store->superblock.generation) {
+    if (slots->states[1 - slots->newest] == SUPERBLOCK_VALID) {
+        check_slot_pair(check, slots);
+    }
+    if (slots->superblocks[slots->newest].generation != check->store->superblock.generation) {
         check_problem(check, "the newest superblock's state (generation %llu) is damaged",
                       (unsigned long long)slots->superblocks[slots->newest].generation);
     }
     free(slots);
     return 0;
+}
+
+/* The blocks beside the slots are kept for later formats: zeros. */
+static void check_header(struct check *check)
+{
+    for (uint64_t block = 0; block < STORE_HEADER_BLOCKS; block++) {
+        uint8_t bytes[STORE_BLOCK_SIZE];
+        if (block == superblock_place(0) || block == superblock_place(1)) {
+            continue;
+        }
+        int result = os_file_read(check->store->file, bytes, sizeof bytes, block * STORE_BLOCK_SIZE);
+        if (result < 0) {
+            check_problem(check, "block %llu of the header can't be read: %s", (unsigned long long)block,
+                          strerror(-result));
+        } else if (bytes[0] != 0 || memcmp(bytes, bytes + 1, sizeof bytes - 1) != 0) {
+            check_problem(check, "block %llu of the header is not zero", (unsigned long long)block);
+        }
+    }
 }
 
 static int check_trees(struct check *check)
@@ -171,6 +274,9 @@ static int check_trees(struct check *check)
     }
     node_cache_deinit(cache);
     free(cache);
+    if (check->is_cancelled) {
+        return -ECANCELED;
+    }
     if (result < 0 && result != -ENOMEM) {
         check_problem(check, "%s", reason.text);
         return 0;
@@ -208,6 +314,7 @@ int store_check(struct store *store, struct store_check_report *report)
     check.page_buffer = malloc(store->page_size);
     int result = check.used && check.page_buffer ? check_superblocks(&check) : -ENOMEM;
     if (result == 0) {
+        check_header(&check);
         result = check_trees(&check);
     }
     if (result == 0) {

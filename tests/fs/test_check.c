@@ -9,7 +9,7 @@
 struct world {
     struct fixture fixture;
     struct fs *fs;
-    uint64_t directory, subdirectory, small, chunked, other, symlink, orphan;
+    uint64_t directory, subdirectory, small, chunked, other, symlink, short_symlink, orphan;
 };
 
 static uint64_t make_directory(struct fs *fs, uint64_t parent, const char *name)
@@ -46,6 +46,9 @@ static void world_init(struct world *world, uint32_t page_size)
     write_all(fs, world->orphan, 0, bytes, 50000);
     assert_int_equal(fs_make(fs, &root_caller, FS_ROOT_INODE, "symlink", &make, &entry), 0);
     world->symlink = entry.attributes.inode;
+    make.target = "short target";
+    assert_int_equal(fs_make(fs, &root_caller, FS_ROOT_INODE, "short", &make, &entry), 0);
+    world->short_symlink = entry.attributes.inode;
     assert_int_equal(fs_unlink(fs, FS_ROOT_INODE, "orphan"), 0);
     assert_clean(fs);
 }
@@ -108,7 +111,7 @@ static void set_field(struct fs *fs, uint64_t inode, size_t offset, size_t size,
     put_row(fs, key, key_size, row, row_size);
 }
 
-enum { MODE = 0, LINK_COUNT = 4, SIZE = 24, BLOCKS = 32, PARENT = 96 };
+enum { MODE = 0, LINK_COUNT = 4, SIZE = 24, BLOCKS = 32, DEVICE = 40, PARENT = 96, TARGET = 112 };
 
 static void set_link_count(struct fs *fs, uint64_t inode, uint32_t count)
 {
@@ -408,6 +411,30 @@ static void inode_gone(struct world *world)
 
     delete_row(world->fs, key, fs_key_inode(key, world->chunked));
 }
+static void device_number(struct world *world)
+{
+    set_field(world->fs, world->small, DEVICE, 8, 5);
+}
+static void fifo_with_size(struct world *world)
+{
+    set_field(world->fs, world->small, MODE, 4, S_IFIFO | 0644);
+}
+static void zero_byte_in_inline_target(struct world *world)
+{
+    set_field(world->fs, world->short_symlink, TARGET, 4, 'a');
+}
+static void zero_byte_in_target(struct world *world)
+{
+    uint8_t row[8192];
+    size_t size = get_content(world->fs, world->symlink, 0, row);
+
+    row[5] = 0;
+    put_content(world->fs, world->symlink, 0, row, size);
+}
+static void target_twice(struct world *world)
+{
+    put_content(world->fs, world->short_symlink, 0, (const uint8_t *)"\1short target", 13);
+}
 static void unknown_table(struct world *world)
 {
     put_row(world->fs, "Zebra", 5, "x", 1);
@@ -473,6 +500,11 @@ static const struct {
     KIND(inode_no_type, "its row is damaged"),
     KIND(inode_long_key, "table I: a key of 11 bytes"),
     KIND(inode_gone, "does not exist"),
+    KIND(device_number, "has a device number, but is no device"),
+    KIND(fifo_with_size, "has a size of 1234, but a type without contents"),
+    KIND(zero_byte_in_inline_target, "a zero byte in its target"),
+    KIND(zero_byte_in_target, "a zero byte in its target"),
+    KIND(target_twice, "its target stands in its inode and in a piece"),
     KIND(unknown_table, "unknown table 90"),
 #undef KIND
 };
@@ -514,12 +546,110 @@ static void test_report(void **state)
     (void)state;
     world_init(&world, 16384);
     run_check(world.fs, &problems, &report);
-    assert_int_equal(report.inodes, 8);
+    assert_int_equal(report.inodes, 9);
     assert_int_equal(report.directories, 3);
-    assert_int_equal(report.entries, 6);
+    assert_int_equal(report.entries, 7);
     assert_int_equal(report.orphans, 1);
+    assert_int_equal(report.freeing, 0);
+    assert_int_equal(report.notes, 0);
     assert_int_equal(report.content_blocks, 74 + 13 + 13);
-    assert_true(report.pages > 0 && report.rows > 18);
+    assert_true(report.pages > 0 && report.rows > 19);
+    fixture_deinit(&world.fixture);
+}
+
+/* --- Notes, progress, cancelling ---------------------------------------------------------------------------------- */
+
+static void flip_in_slot(struct world *world, uint64_t offset)
+{
+    uint8_t byte;
+
+    assert_int_equal(os_file_read(world->fixture.file, &byte, 1, offset), 0);
+    byte ^= 1;
+    assert_int_equal(os_file_write(world->fixture.file, &byte, 1, offset), 0);
+}
+
+static void keep_note(void *context, const char *text)
+{
+    snprintf(context, 256, "%s", text);
+}
+
+/* What a power cut leaves is no problem. */
+static void test_torn_slot(void **state)
+{
+    char note[256] = "";
+    struct fs_check_report report = {.note = keep_note, .context = note};
+    struct world world;
+
+    (void)state;
+    world_init(&world, 16384);
+    assert_int_equal(fs_sync(world.fs), 0);
+    flip_in_slot(&world, 65536 + 300);
+    assert_int_equal(fs_check(world.fs, &report), 0);
+    assert_int_equal(report.problems, 0);
+    assert_int_equal(report.notes, 1);
+    assert_non_null(strstr(note, "slot B is torn"));
+    fixture_deinit(&world.fixture);
+}
+
+/* Contents whose freeing was under way are counted, and no problem. */
+static void test_freeing(void **state)
+{
+    static struct problems problems;
+    struct fs_check_report report;
+    struct world world;
+
+    (void)state;
+    world_init(&world, 16384);
+    put_freeing(world.fs, world.chunked, 8 * FS_CHUNK_SIZE, FS_FREEING_TO_END);
+    run_check(world.fs, &problems, &report);
+    assert_int_equal(report.problems, 0);
+    assert_int_equal(report.freeing, 1);
+    world_drop(&world);
+}
+
+struct progress {
+    enum fs_check_phase phase, cancel_in;
+    uint64_t done;
+    unsigned calls[FS_CHECK_PHASE_COUNT];
+};
+
+static bool watch_progress(void *context, enum fs_check_phase phase, uint64_t done, uint64_t total)
+{
+    struct progress *progress = context;
+
+    assert_true(phase >= progress->phase);
+    assert_true(done <= total);
+    if (phase == progress->phase)
+        assert_true(done >= progress->done);
+    progress->phase = phase;
+    progress->done = done;
+    progress->calls[phase]++;
+    return phase != progress->cancel_in;
+}
+
+static void test_progress(void **state)
+{
+    struct world world;
+
+    (void)state;
+    world_init(&world, 4096);
+    for (unsigned i = 0; i < 20000; i++) {
+        char name[16];
+
+        snprintf(name, sizeof name, "%u", i);
+        make_file(world.fs, name);
+    }
+    assert_int_equal(fs_sync(world.fs), 0);
+    /* The last round cancels in no phase. */
+    for (unsigned cancel_in = 0; cancel_in <= FS_CHECK_PHASE_COUNT; cancel_in++) {
+        struct progress progress = {.cancel_in = cancel_in};
+        struct fs_check_report report = {.progress = watch_progress, .context = &progress, .data = true};
+
+        assert_int_equal(fs_check(world.fs, &report), cancel_in < FS_CHECK_PHASE_COUNT ? -ECANCELED : 0);
+        assert_int_equal(report.problems, 0);
+        for (unsigned phase = 0; phase < FS_CHECK_PHASE_COUNT; phase++)
+            assert_true(phase <= cancel_in ? progress.calls[phase] > 0 : progress.calls[phase] == 0);
+    }
     fixture_deinit(&world.fixture);
 }
 
@@ -619,9 +749,8 @@ static void test_any_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_each_kind),
-        cmocka_unit_test(test_report),
-        cmocka_unit_test(test_any_bytes),
+        cmocka_unit_test(test_each_kind), cmocka_unit_test(test_report),   cmocka_unit_test(test_torn_slot),
+        cmocka_unit_test(test_freeing),   cmocka_unit_test(test_progress), cmocka_unit_test(test_any_bytes),
     };
 
     base_message_configure("test", BASE_MESSAGE_TO_NOWHERE, 0);
