@@ -117,11 +117,17 @@ uint64_t log_content_combine(const uint64_t *block_checksums, uint32_t count)
     uint64_t combined = count;
 
     for (uint32_t i = 0; i < count; i++) {
-        uint8_t bytes[8];
-        base_put_le64(bytes, block_checksums[i]);
-        combined = base_checksum(bytes, sizeof bytes, combined);
+        combined = log_content_combine_next(combined, block_checksums[i]);
     }
     return combined;
+}
+
+uint64_t log_content_combine_next(uint64_t combined, uint64_t block_checksum)
+{
+    uint8_t bytes[8];
+
+    base_put_le64(bytes, block_checksum);
+    return base_checksum(bytes, sizeof bytes, combined);
 }
 
 /* --- Reading edits ------------------------------------------------------------------------------------------------ */
@@ -214,7 +220,7 @@ static int reader_read_edit(struct log_reader *reader, struct log_edit *ret_edit
     case LOG_EDIT_DROP:
         edit.run = (struct store_run){base_get_le64(at + 1), base_get_le32(at + 9)};
         *ret_edit = edit;
-        return edit.run.count == 0 || edit.run.block == 0 ? -EUCLEAN : 0;
+        return edit.run.count == 0 || edit.run.count > LOG_RUN_BLOCKS_MAX || edit.run.block == 0 ? -EUCLEAN : 0;
     default:
         break;
     }
@@ -297,6 +303,7 @@ uint8_t *log_put_move(uint8_t *at, uint32_t to, uint32_t from, uint32_t size)
 
 uint8_t *log_put_run(uint8_t *at, enum log_edit_kind kind, struct store_run run)
 {
+    BASE_ASSERT(run.count > 0 && run.count <= LOG_RUN_BLOCKS_MAX);
     at[0] = (uint8_t)kind;
     base_put_le64(at + 1, run.block);
     base_put_le32(at + 9, run.count);

@@ -10,7 +10,7 @@
  *               FREE                                       it is no longer in use
  *               PUT    offset (2) size - 1 (2) bytes
  *               MOVE   to (2) from (2) size - 1 (2)        within the page, as memmove
- *               ADD    block (8) count (4)                 blocks become contents
+ *               ADD    block (8) count (4)                 blocks become contents (at most LOG_RUN_BLOCKS_MAX)
  *               DROP   block (8) count (4)                 ... and are contents no more
  *      content entry: block (8) count (4) zero (4) checksum (8)
  *               The checksum is that of the blocks' checksums (8 bytes each, little-endian) one behind the other.
@@ -31,6 +31,7 @@
 #define LOG_RECORD_HEADER_SIZE 4U
 #define LOG_CONTENT_ENTRY_SIZE 24U
 #define LOG_BATCH_SIZE_MAX     (64U << 20) /* bytes */
+#define LOG_RUN_BLOCKS_MAX     32768U      /* blocks of one ADD or DROP */
 
 /* The header of a batch, and where its parts are when it was decoded from bytes that outlive it. */
 struct log_batch {
@@ -72,6 +73,8 @@ void log_content_encode(const struct log_content *content, uint8_t entry[LOG_CON
 bool log_content_decode(const struct log_batch *batch, uint32_t index, struct log_content *ret_content);
 /* Of the checksums of a run's blocks. */
 uint64_t log_content_combine(const uint64_t *block_checksums, uint32_t count);
+/* The same one by one: `combined` begins with the count of blocks. */
+uint64_t log_content_combine_next(uint64_t combined, uint64_t block_checksum);
 
 enum log_edit_kind {
     LOG_EDIT_PAGE = 1,
@@ -115,8 +118,8 @@ struct log_reader {
 void log_reader_init(struct log_reader *reader, const struct log_batch *batch, uint32_t page_size);
 
 /* The next edit (never LOG_EDIT_PAGE), of this record or the next one. -ENOENT at the end; -EUCLEAN for what can't be:
- * an edit outside its page or record, an edit before any page, page 0, an empty run, records that don't fill their
- * space. Bounds of page numbers and runs against the file are the caller's. */
+ * an edit outside its page or record, an edit before any page, page 0, an empty or too long run, records that don't
+ * fill their space. Bounds of page numbers and runs against the file are the caller's. */
 int log_reader_next(struct log_reader *reader, struct log_edit *ret_edit);
 
 /* Does a PUT or MOVE, or zeros for a NEW, on a page's bytes. */
