@@ -7,13 +7,21 @@
 
 #include <getopt.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* Exit statuses of all commands but check; docs/man/beeftree.1 says the same. */
 enum cli_exit { CLI_EXIT_OK = 0, CLI_EXIT_FAILED = 1, CLI_EXIT_USAGE = 2 };
 
 /* Of check, bits as fsck(8) has them. */
-enum cli_check_exit { CLI_CHECK_DAMAGED = 4, CLI_CHECK_FAILED = 8, CLI_CHECK_USAGE = 16 };
+enum cli_check_exit {
+    CLI_CHECK_CLEAN = 0,
+    CLI_CHECK_DAMAGED = 4,
+    CLI_CHECK_FAILED = 8,
+    CLI_CHECK_USAGE = 16,
+    CLI_CHECK_CANCELLED = 32,
+    CLI_CHECK_LIBRARY = 128,
+};
 
 struct cli_command {
     const char *name;
@@ -45,6 +53,18 @@ int cli_ask_status(const char *path, char **ret_text);
 /* Opens a database and takes its locks; explains failures. The path is made absolute, links resolved, for the caller
  * to free. A negative errno, -EBUSY when it is in use. */
 int cli_open_database(const char *path, bool read_only, struct os_file **ret_file, char **ret_absolute);
+
+/* A bar on stderr, when that is a terminal and wanted says so (progress.c). Clear it before other output. */
+struct cli_progress {
+    bool is_on, is_visible;
+    uint32_t shown_phase;
+    uint64_t shown_ms;
+};
+void cli_progress_init(struct cli_progress *progress, bool wanted);
+/* phase is an index, from 0; done is at most total. */
+void cli_progress_show(struct cli_progress *progress, uint32_t phase, uint32_t phase_count, const char *name,
+                       uint64_t done, uint64_t total);
+void cli_progress_clear(struct cli_progress *progress);
 
 /* The last words of a failed opening: the reason, or the error's name. */
 void cli_explain(const char *path, int result, const char *reason);

@@ -3,6 +3,7 @@
 #include "internal.h"
 
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "os/status.h"
 
 #include <cjson/cJSON.h>
@@ -16,39 +17,13 @@ static void add_number(cJSON *object, const char *name, uint64_t number)
     (void)cJSON_AddNumberToObject(object, name, (double)number);
 }
 
-/* Bytes of one well-formed UTF-8 sequence at text, or 0. */
-static size_t sequence_size(const unsigned char *text)
-{
-    static const struct {
-        unsigned char mask, lead;
-        size_t size;
-    } forms[] = {{0x80, 0x00, 1}, {0xe0, 0xc0, 2}, {0xf0, 0xe0, 3}, {0xf8, 0xf0, 4}};
-
-    for (size_t form = 0; form < sizeof forms / sizeof forms[0]; form++) {
-        if ((text[0] & forms[form].mask) == forms[form].lead) {
-            for (size_t index = 1; index < forms[form].size; index++) {
-                if ((text[index] & 0xc0) != 0x80) {
-                    return 0;
-                }
-            }
-            return forms[form].size;
-        }
-    }
-    return 0;
-}
-
-/* JSON is UTF-8, paths and labels are bytes: what is no UTF-8 becomes '?'. */
+/* JSON is UTF-8, paths and labels are bytes. */
 static void add_text(cJSON *object, const char *name, const char *text)
 {
     char *copy = strdup(text);
 
-    for (char *at = copy; at && *at;) {
-        size_t size = sequence_size((const unsigned char *)at);
-        if (size == 0) {
-            *at = '?';
-            size = 1;
-        }
-        at += size;
+    if (copy) {
+        base_utf8_repair(copy);
     }
     (void)cJSON_AddStringToObject(object, name, copy ? copy : "");
     free(copy);

@@ -159,8 +159,11 @@ static int check_rows(struct checker *checker)
     int (*const steps[])(struct checker *) = {check_other_tables, check_inodes, check_orphans, check_entries};
 
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
-        int ret = steps[i](checker);
+        int ret = check_progress(checker, FS_CHECK_ROWS, checker->report->rows, checker->row_total);
 
+        if (ret == 0) {
+            ret = steps[i](checker);
+        }
         if (ret < 0) {
             return ret;
         }
@@ -185,9 +188,18 @@ static int check_layers_below(struct checker *checker)
         .progress = pass_tree_progress,
         .context = checker,
     };
-    int ret = store_check(checker->fs->store, &store_report);
+    struct store_statistics statistics;
+    int ret;
 
+    store_get_statistics(checker->fs->store, &statistics);
+    ret = check_progress(checker, FS_CHECK_PAGES, 0, statistics.pages);
+    if (ret == 0) {
+        ret = store_check(checker->fs->store, &store_report);
+    }
     report->pages = checker->page_total = store_report.pages_checked;
+    if (ret == 0) {
+        ret = check_progress(checker, FS_CHECK_TREE, 0, checker->page_total);
+    }
     if (ret == 0) {
         ret = btree_verify(checker->fs->tree, &tree_report);
     }
