@@ -12,8 +12,9 @@
  * Blocks: 4 KiB. A page is 1, 2, 4, 8 or 16 of them, contiguous and aligned to its size. Block 0 never names a page: it
  * means "absent".
  *
- * Epochs: the time between two freezes. A page or content block freed in epoch e is reused once the checkpoint whose
- * freeze ended e is durable in both superblocks; at once if it was also written (page) or published (content) in e.
+ * Epochs: the time between two freezes. A page block freed in epoch e is reused once the checkpoint whose freeze ended
+ * e is durable in both superblocks; at once if it was also written in e. A content block is reused once the log's batch
+ * that freed it is durable, or a checkpoint that holds it; at once if that batch also published it.
  *
  * Reservation: space for what is to be written is promised before (store_reserve), so that neither a commit nor a
  * checkpoint can run out of space. Blocks for map and bitmap nodes are kept in reserve by the store itself.
@@ -133,12 +134,19 @@ int store_content_allocate(struct store *store, uint32_t block_count, uint64_t g
 /* Gives unpublished blocks back (they are free again at once; the reservation they used stays used up). */
 void store_content_cancel(struct store *store, struct store_run run);
 
-/* At commit, by the writer: the run is part of the live state, in the current epoch. Can't fail. */
-void store_content_publish(struct store *store, struct store_run run);
+/* At commit, by the writer: the run is part of the live state, and of the log's record if one is under construction.
+ * checksums: of its blocks, for the log's batch to be believed after a crash only if they are there (0: a block without
+ * bytes of its own); NULL: none has. Can't fail. */
+void store_content_publish(struct store *store, struct store_run run, const uint64_t *checksums);
 
-/* At commit, by the writer: the run belongs to nothing any more. Can't fail. The caller has checked it with
- * store_content_is_valid; blocks that are not contents all the same (two damaged rows freed in one operation) are left
- * alone, with a message. */
+/* Before store_content_free of a run: makes ready what that needs, so that it can't fail. Ended by store_content_free
+ * of the same run, or by store_content_unprepare_free. -ENOMEM. */
+int store_content_prepare_free(struct store *store, struct store_run run);
+void store_content_unprepare_free(struct store *store, struct store_run run);
+
+/* At commit, by the writer: the run belongs to nothing any more. Can't fail: it was prepared. The caller has checked it
+ * with store_content_is_valid; blocks that are not contents all the same (two damaged rows freed in one operation) are
+ * left alone, with a message. */
 void store_content_free(struct store *store, struct store_run run);
 
 /* Whether a run read from a row lies inside the file and is marked as contents: what is freed or read must be. */

@@ -8,8 +8,8 @@
  *        edits of pages, runs freed
  *      txn_commit or txn_abort (both let the writer lock go and end the transaction)
  *
- * All page changes go through txn_page_* / txn_edit_*, which keep what they overwrite until commit (undo) and are the
- * only place where a log record will be made (redo; docs/design.md "Log"): tree code knows nothing of either.
+ * All page changes go through txn_page_* / txn_edit_*, which keep what they overwrite until commit (undo) and make the
+ * log's record (redo; docs/design.md "Log"): tree code knows nothing of either.
  *
  * Rollback: an abort takes the tree gate exclusively (readers are out), puts the old bytes back in reverse order, and
  * can't fail: every frame that a transaction has changed stays pinned until its end.
@@ -26,7 +26,8 @@ struct txn_engine;
 struct txn;
 
 struct txn_engine_options {
-    uint64_t checkpoint_interval_ms; /* periodic checkpoint when dirty; 0: none, no background thread (tests, tools) */
+    uint64_t commit_interval_ms;   /* periodic sync; an idle one leads to a checkpoint. 0: none, no background thread
+                                      (tests, tools) */
     uint64_t content_unsynced_max; /* bytes of contents not yet synced before admission waits; 0: automatic (at least 8
                                       MiB) */
 };
@@ -40,10 +41,13 @@ void txn_engine_close(struct txn_engine *engine);
 struct store *txn_engine_store(struct txn_engine *engine);
 struct pool *txn_engine_pool(struct txn_engine *engine);
 
-/* Durable: everything committed before the call is on the disk when it returns 0; at once, without I/O, when nothing
- * was committed since the last durable freeze. Until the log exists this is a checkpoint; callers that come while one
- * is in flight share the next. -EIO to all whose changes a failed checkpoint lost, -EROFS to who comes later. */
+/* Durable: everything committed before the call is on the disk when it returns 0; at once, without I/O, when it was
+ * already. One write and one sync of the file, shared by all who wait; a checkpoint where the log has no room. -EIO to
+ * all whose changes a failure lost, -EROFS to who comes later. */
 int txn_engine_sync(struct txn_engine *engine);
+
+/* Durable in a checkpoint: what is on the disk then needs no recovery. Results as above. */
+int txn_engine_checkpoint(struct txn_engine *engine);
 
 /* --- One operation ------------------------------------------------------------------------------------------------ */
 
@@ -103,6 +107,9 @@ void txn_edit_image(struct txn *txn, struct pool_frame *frame, const void *image
 /* Before txn_lock. Allocates up to block_count contiguous blocks (at least one); remembered: published at commit,
  * cancelled at abort. */
 int txn_content_allocate(struct txn *txn, uint32_t block_count, uint64_t goal, struct store_run *ret_run);
+/* The checksum (store_content_checksum) of the next block in the order of allocation; 0 for one that is not written.
+ * Recovery believes the log's last batch only if the blocks of such checksums are there. */
+void txn_content_note_checksum(struct txn *txn, uint64_t checksum);
 /* Freed at commit. -EUCLEAN when the run is not valid contents (a damaged row): nothing is freed. */
 int txn_content_free(struct txn *txn, struct store_run run);
 
@@ -114,7 +121,8 @@ void txn_read_begin(struct txn_engine *engine);
 void txn_read_end(struct txn_engine *engine);
 
 struct txn_statistics {
-    uint64_t commits, aborts, waits_for_frames, waits_for_space, waits_for_contents;
+    uint64_t commits, aborts, waits_for_frames, waits_for_space, waits_for_contents, waits_for_log;
+    uint64_t log_syncs; /* syncs that a batch of the log was enough for */
     uint64_t checkpoints_periodic, checkpoints_pressure, checkpoints_sync;
     uint64_t pages_changed, edit_bytes;
 };

@@ -191,6 +191,7 @@ int fs_change_write_blocks(struct fs_change *change, struct txn *txn)
             }
             chunk->fresh[slot] = run.block;
             chunk->fresh_checksums[slot] = store_content_checksum(source);
+            txn_content_note_checksum(txn, chunk->fresh_checksums[slot]);
             ret = add_write(change->fs, &pending, run.block, source);
             if (ret < 0) {
                 return ret;

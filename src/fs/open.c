@@ -45,7 +45,7 @@ static void close_layers(struct fs *fs)
 static int open_pool_and_engine(struct fs *fs, const struct fs_options *options, size_t pool_size)
 {
     struct pool_options pool_options = {.size = pool_size, .check_page = btree_check_page};
-    struct txn_engine_options engine_options = {.checkpoint_interval_ms = options->checkpoint_interval_ms,
+    struct txn_engine_options engine_options = {.commit_interval_ms = options->commit_interval_ms,
                                                 .content_unsynced_max = options->content_unsynced_max};
     int error = pool_create(fs->store, &pool_options, &fs->pool);
     if (error) {
@@ -129,7 +129,7 @@ static int format_contents(struct fs *fs, const struct fs_format_options *option
         error = format_rows(fs, options);
     }
     if (!error) {
-        error = txn_engine_sync(fs->engine);
+        error = txn_engine_checkpoint(fs->engine);
     }
     return error;
 }
@@ -189,7 +189,7 @@ static int open_inodes(struct fs *fs, const struct fs_options *options)
         error = fs_reclaimer_create(fs, &fs->reclaimer);
     }
     if (!error && !fs->read_only) {
-        error = fs_reclaimer_start(fs->reclaimer, options->checkpoint_interval_ms > 0);
+        error = fs_reclaimer_start(fs->reclaimer, options->commit_interval_ms > 0);
     }
     return error;
 }
@@ -263,7 +263,7 @@ int fs_close(struct fs *fs)
     if (!fs->read_only) {
         fs_reclaimer_finish(fs->reclaimer);
         write_next_number(fs);
-        error = txn_engine_sync(fs->engine);
+        error = txn_engine_checkpoint(fs->engine);
         if (!error) {
             error = store_shrink(fs->store);
         }

@@ -1,6 +1,6 @@
 /* Freeze, checkpoint and shrinking.
  *
- *   store_freeze: live overlay, bitmap changes, deferred frees -> frozen (moments, no I/O)
+ *   store_freeze: live overlay, bitmap changes -> frozen; the log's open batch is sealed (moments, no I/O)
  *   (the pool writes frozen pages)
  *   store_checkpoint: frozen overlay -> new map tree, bitmap changes -> new bitmap tree (new blocks only)
  *                     sync                     pages, nodes and contents are durable
@@ -39,16 +39,16 @@ void store_freeze(struct store *store)
     store->live = (struct overlay){0};
     store->epoch++;
     base_mutex_lock(&store->space.mutex);
-    struct content_changes empty = store->changes_frozen;
     store->changes_frozen = store->changes_live;
-    store->changes_live = empty;
-    store->changes_live.count = 0;
+    store->changes_live = store->changes_spare;
+    store->changes_spare = (struct content_changes){.items = NULL};
     space_freeze(&store->space);
     atomic_store(&store->frozen_dirty, atomic_exchange(&store->live_dirty, false));
     base_mutex_unlock(&store->space.mutex);
     atomic_store(&store->counters.content_bytes_unsynced, 0);
     atomic_store(&store->is_frozen, true);
     base_latch_unlock_exclusive(&store->map_latch);
+    log_freeze(store);
 }
 
 /* --- Trees -------------------------------------------------------------------------------------------------------- */
@@ -235,12 +235,13 @@ static int checkpoint_apply_bitmap(struct checkpoint *checkpoint)
 
 int store_sync(struct store *store, const char *what)
 {
-    int result = os_file_sync(store->file);
-
+    base_mutex_lock(&store->sync_mutex);
+    int result = atomic_load(&store->is_failed) ? -EIO : os_file_sync(store->file);
     store_count(&store->counters.syncs, 1);
     if (result < 0) {
         store_fail_errno(store, what, result);
     }
+    base_mutex_unlock(&store->sync_mutex);
     return result;
 }
 
@@ -279,7 +280,7 @@ static void checkpoint_finish(struct checkpoint *checkpoint)
     overlay_deinit(&done);
     store->bitmap = checkpoint->superblock.bitmap;
     base_mutex_lock(&store->space.mutex);
-    store->changes_frozen.count = 0;
+    content_changes_retire(store);
     base_mutex_unlock(&store->space.mutex);
     for (size_t i = 0; i < checkpoint->old_nodes.count; i++) {
         node_cache_drop(&store->nodes, checkpoint->old_nodes.blocks[i]);
@@ -288,7 +289,8 @@ static void checkpoint_finish(struct checkpoint *checkpoint)
     for (size_t i = 0; i < checkpoint->old_pages.count; i++) {
         space_free_page(&store->space, checkpoint->old_pages.blocks[i]);
     }
-    space_release_frozen(&store->space);
+    log_checkpoint_done(store);
+    space_tidy(&store->space);
 }
 
 static int checkpoint_write(struct checkpoint *checkpoint)
@@ -306,6 +308,10 @@ static int checkpoint_write(struct checkpoint *checkpoint)
     /* Read before the sync, so that the superblock never promises a length that is not durable. */
     checkpoint->superblock.block_count = atomic_load(&store->space.block_count_seen);
     checkpoint->superblock.generation++;
+    checkpoint->superblock.log.next_lsn = store->log.frozen.next_lsn;
+    checkpoint->superblock.log.next_position = store->log.frozen.next_position;
+    checkpoint->superblock.log.next_sequence = store->log.frozen.next_sequence;
+    log_ring_name(store, &checkpoint->superblock);
     result = store_sync(store, "pages and contents can't be synced");
     if (result < 0) {
         return result;
@@ -335,6 +341,10 @@ int store_checkpoint(struct store *store)
     }
     if (!atomic_load(&store->is_frozen)) {
         return 0;
+    }
+    result = store_log_write(store); /* what the freeze sealed, unless it is done */
+    if (result < 0) {
+        return result;
     }
     if (atomic_load(&store->frozen_dirty)) {
         result = checkpoint_write(&checkpoint);
@@ -370,6 +380,11 @@ int store_shrink(struct store *store)
     if (atomic_load(&store->is_frozen)) {
         return -EBUSY;
     }
+    result = log_ring_reset(store);
+    if (result < 0) {
+        return result;
+    }
+    superblock = store->superblock;
     base_mutex_lock(&space->mutex);
     while (space->is_growing) {
         base_condition_wait(&space->grown, &space->mutex);

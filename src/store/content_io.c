@@ -13,6 +13,21 @@ enum {
     WRITEBACK_SIZE_SINGLE = 256 << 10, /* a stretch that ended earlier is worth asking for from here */
 };
 
+static int content_changes_make_room(struct content_changes *changes, size_t more)
+{
+    if (changes->items && changes->capacity - changes->count >= more) {
+        return 0;
+    }
+    size_t capacity = (changes->capacity + more) * 2 + 64;
+    struct content_change *items = realloc(changes->items, capacity * sizeof *items);
+    if (!items) {
+        return -ENOMEM;
+    }
+    changes->items = items;
+    changes->capacity = capacity;
+    return 0;
+}
+
 int content_changes_add(struct content_changes *changes, struct store_run run, bool set)
 {
     struct content_change *last = changes->count > 0 ? &changes->items[changes->count - 1] : NULL;
@@ -21,69 +36,121 @@ int content_changes_add(struct content_changes *changes, struct store_run run, b
         last->count += run.count;
         return 0;
     }
-    if (!changes->items || changes->count == changes->capacity) {
-        size_t capacity = changes->capacity ? changes->capacity * 2 : 64;
-        struct content_change *items = realloc(changes->items, capacity * sizeof *items);
-        if (!items) {
-            return -ENOMEM;
-        }
-        changes->items = items;
-        changes->capacity = capacity;
+    int result = content_changes_make_room(changes, 1);
+    if (result == 0) {
+        changes->items[changes->count++] = (struct content_change){run.block, run.count, set};
     }
-    changes->items[changes->count++] = (struct content_change){run.block, run.count, set};
-    return 0;
+    return result;
+}
+
+void content_changes_retire(struct store *store)
+{
+    struct content_changes *spare = &store->changes_spare;
+
+    store->changes_frozen.count = 0;
+    if (spare->capacity < store->changes_frozen.capacity) {
+        struct content_changes smaller = *spare;
+        *spare = store->changes_frozen;
+        store->changes_frozen = smaller;
+    }
+    free(store->changes_frozen.items);
+    store->changes_frozen = (struct content_changes){.items = NULL};
+}
+
+/* Noting so many more changes, in this epoch or the next, needs no memory. */
+static int content_promise(struct store *store, size_t count)
+{
+    base_mutex_lock(&store->space.mutex);
+    size_t promised = store->changes_promised + count;
+    int result = content_changes_make_room(&store->changes_live, promised);
+    if (result == 0) {
+        result = content_changes_make_room(&store->changes_spare, promised);
+    }
+    if (result == 0) {
+        store->changes_promised = promised;
+    }
+    base_mutex_unlock(&store->space.mutex);
+    return result;
+}
+
+static void content_unpromise(struct store *store, size_t count)
+{
+    base_mutex_lock(&store->space.mutex);
+    BASE_ASSERT(store->changes_promised >= count);
+    store->changes_promised -= count;
+    base_mutex_unlock(&store->space.mutex);
 }
 
 int store_content_allocate(struct store *store, uint32_t block_count, uint64_t goal, struct store_run *ret_run)
 {
     int result = store_may_write(store);
 
-    return result < 0 ? result : space_allocate_content(&store->space, block_count, goal, ret_run);
+    if (result < 0) {
+        return result;
+    }
+    result = content_promise(store, 1);
+    if (result < 0) {
+        return result;
+    }
+    result = space_allocate_content(&store->space, block_count, goal, ret_run);
+    if (result < 0) {
+        content_unpromise(store, 1);
+    }
+    return result;
 }
 
 void store_content_cancel(struct store *store, struct store_run run)
 {
     space_cancel_content(&store->space, run);
+    content_unpromise(store, 1);
 }
 
-void store_content_publish(struct store *store, struct store_run run)
+void store_content_publish(struct store *store, struct store_run run, const uint64_t *checksums)
 {
     base_mutex_lock(&store->space.mutex);
     space_publish_content(&store->space, run);
-    int result = content_changes_add(&store->changes_live, run, true);
+    BASE_ASSERT(content_changes_add(&store->changes_live, run, true) == 0); /* promised */
+    store->changes_promised--;
     atomic_store(&store->live_dirty, true);
     base_mutex_unlock(&store->space.mutex);
-    if (result < 0) {
-        store_fail_errno(store, "a change of contents can't be noted", result);
-    }
+    log_note_added(store, run, checksums);
 }
 
-struct content_free_context {
-    struct store *store;
-    int result;
-};
-
-static void content_note_freed(void *context, struct store_run part)
+int store_content_prepare_free(struct store *store, struct store_run run)
 {
-    struct content_free_context *free_context = context;
-    int result = content_changes_add(&free_context->store->changes_live, part, false);
+    int result = content_promise(store, run.count);
 
-    if (result < 0) {
-        free_context->result = result;
+    if (result == 0) {
+        result = space_prepare_free(&store->space, run);
+        if (result < 0) {
+            content_unpromise(store, run.count);
+        }
     }
+    return result;
+}
+
+void store_content_unprepare_free(struct store *store, struct store_run run)
+{
+    space_unprepare_free(&store->space, run.count);
+    content_unpromise(store, run.count);
+}
+
+static void content_note_freed(void *context, struct store_run part, bool fresh)
+{
+    struct store *store = context;
+
+    BASE_ASSERT(content_changes_add(&store->changes_live, part, false) == 0); /* promised */
+    log_note_dropped(store, part, fresh);
 }
 
 void store_content_free(struct store *store, struct store_run run)
 {
-    struct content_free_context context = {store, 0};
-
     base_mutex_lock(&store->space.mutex);
-    int not_live = space_free_content(&store->space, run, content_note_freed, &context);
+    int not_live = space_free_content(&store->space, run, content_note_freed, store);
     atomic_store(&store->live_dirty, true);
     base_mutex_unlock(&store->space.mutex);
-    if (not_live < 0 || context.result < 0) {
-        store_fail_errno(store, "a change of contents can't be noted", -ENOMEM);
-    } else if (not_live > 0) {
+    store_content_unprepare_free(store, run);
+    if (not_live > 0) {
         base_message(BASE_MESSAGE_ERROR, "contents at block %llu are freed twice: more than one row names them",
                      (unsigned long long)run.block);
     }

@@ -3,7 +3,9 @@
  *   map_latch (BASE_RANK_STORE_MAP)   guards map, live, frozen, epoch. Shared for a whole lookup, node reads included;
  *                                     exclusive only for moments: an entry made, the freeze, the swap of roots.
  *   nodes.mutex                       see node_cache.h
- *   space.mutex                       see space.h; guards changes_live and changes_frozen too
+ *   space.mutex                       see space.h; guards the lists of content changes too
+ *   sync_mutex                        around every sync: a host reports a failed write to one sync only, so no other
+ *                                     may answer between that sync and the mark that the store has failed
  *   failure_mutex, writeback_mutex    leaves
  *
  * superblock and bitmap belong to the thread that takes a checkpoint; what others need of them (page size, label,
@@ -13,6 +15,7 @@
 #define BEEFTREE_STORE_INTERNAL_H
 
 #include "base/latch.h"
+#include "log.h"
 #include "node_cache.h"
 #include "overlay.h"
 #include "radix.h"
@@ -61,9 +64,12 @@ struct store {
     struct radix_tree bitmap; /* the last checkpoint's */
     struct content_changes changes_live;
     struct content_changes changes_frozen;
+    struct content_changes changes_spare; /* becomes the live list at a freeze: empty, with room for what is promised */
+    size_t changes_promised;              /* changes that may still be noted and need no memory */
 
     struct node_cache nodes;
     struct space space;
+    struct log log;
 
     _Atomic bool is_frozen; /* between store_freeze and the end of store_checkpoint */
     _Atomic bool live_dirty;
@@ -72,6 +78,8 @@ struct store {
     _Atomic bool is_failed;
     struct base_mutex failure_mutex;
     struct base_reason failure;
+
+    struct base_mutex sync_mutex;
 
     struct base_mutex writeback_mutex; /* the range of contents written and not yet handed to the host's writeback */
     uint64_t writeback_begin;
@@ -104,8 +112,10 @@ int store_map_find(struct store *store, uint64_t page, struct node_ref *ret_ref,
 int store_page_read_at(struct store *store, uint64_t page, struct node_ref ref, void *buffer,
                        struct base_reason *ret_reason);
 
-/* Space mutex held. Notes a change of the bitmap. -ENOMEM. */
+/* Space mutex held. Notes a change of the bitmap; promised ones never fail. -ENOMEM. */
 int content_changes_add(struct content_changes *changes, struct store_run run, bool set);
+/* Space mutex held. The frozen list has been written: its memory serves the next epoch. */
+void content_changes_retire(struct store *store);
 
 /* Writes the superblock to both slots, with a sync after each. */
 int store_write_superblocks(struct store *store, const struct superblock *superblock);

@@ -216,10 +216,13 @@ static void store_destroy(struct store *store)
     overlay_deinit(&store->frozen);
     free(store->changes_live.items);
     free(store->changes_frozen.items);
+    free(store->changes_spare.items);
+    log_deinit(store);
     node_cache_deinit(&store->nodes);
     space_deinit(&store->space);
     base_latch_deinit(&store->map_latch);
     base_mutex_deinit(&store->failure_mutex);
+    base_mutex_deinit(&store->sync_mutex);
     base_mutex_deinit(&store->writeback_mutex);
     free(store);
 }
@@ -256,6 +259,7 @@ static int store_create(struct os_file *file, const struct store_open_options *o
     }
     base_latch_init(&store->map_latch, BASE_RANK_STORE_MAP);
     base_mutex_init(&store->failure_mutex, BASE_RANK_LEAF);
+    base_mutex_init(&store->sync_mutex, BASE_RANK_STORE_SYNC);
     base_mutex_init(&store->writeback_mutex, BASE_RANK_LEAF);
     result = store_load(store, superblock, ret_reason);
     if (result < 0) {
@@ -341,6 +345,13 @@ int store_open(struct os_file *file, const struct store_open_options *options, s
         result = open_repair(store, slots, slot);
         if (result < 0) {
             base_reason_set(ret_reason, "the superblock can't be written: %s", strerror(-result));
+            store_destroy(store);
+        }
+    }
+    if (result == 0 && !options->read_only) {
+        result = log_init(store);
+        if (result < 0) {
+            base_reason_set(ret_reason, "out of memory");
             store_destroy(store);
         }
     }

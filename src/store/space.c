@@ -103,7 +103,7 @@ static uint64_t zone_lowest_available(struct space *space, enum zone_kind kind)
 
 int space_init(struct space *space, uint32_t page_blocks, uint64_t block_count)
 {
-    *space = (struct space){.page_blocks = page_blocks, .epoch = 1, .used_blocks = STORE_HEADER_BLOCKS};
+    *space = (struct space){.page_blocks = page_blocks, .batch = 1, .used_blocks = STORE_HEADER_BLOCKS};
     page_numbers_init(&space->numbers);
     base_mutex_init(&space->mutex, BASE_RANK_STORE_SPACE);
     base_condition_init(&space->grown);
@@ -124,8 +124,7 @@ void space_deinit(struct space *space)
     for (int kind = 0; kind < ZONE_KINDS_ALLOCATABLE; kind++) {
         free(space->available[kind]);
     }
-    free(space->deferred_live.runs);
-    free(space->deferred_frozen.runs);
+    free(space->deferred.items);
     free(space->marked_zones);
     page_numbers_deinit(&space->numbers);
     base_condition_deinit(&space->grown);
@@ -376,9 +375,12 @@ void zone_set_other(struct space *space, uint64_t zone, uint32_t first, uint32_t
 /* Drops the marks of zones that need none. */
 static void space_drop_marks(struct space *space)
 {
+    if (space->frees_promised > 0) {
+        return; /* marks were made for them */
+    }
     for (size_t i = 0; i < space->marked_count;) {
         struct zone *zone = &space->zones[space->marked_zones[i]];
-        if (zone->marks->other_count == 0 && zone->marks->fresh_epoch != space->epoch) {
+        if (zone->marks->other_count == 0 && zone->marks->fresh_batch != space->batch) {
             free(zone->marks);
             zone->marks = NULL;
             space->marked_zones[i] = space->marked_zones[--space->marked_count];
@@ -579,37 +581,48 @@ bool space_is_used(struct space *space, uint64_t block)
     return used;
 }
 
-/* --- Epochs ------------------------------------------------------------------------------------------------------- */
+/* --- Epochs and batches ------------------------------------------------------------------------------------------- */
 
 void space_freeze(struct space *space)
 {
-    BASE_ASSERT(space->deferred_frozen.count == 0);
-    struct run_list empty = space->deferred_frozen;
-
-    space->deferred_frozen = space->deferred_live;
-    space->deferred_live = empty;
     space->numbers_at_freeze = space->numbers.count;
-    space->epoch++;
 }
 
-void space_release_frozen(struct space *space)
+uint64_t space_seal(struct space *space)
 {
-    struct run_list *deferred = &space->deferred_frozen;
+    base_mutex_lock(&space->mutex);
+    uint64_t sealed = space->batch++;
+    base_mutex_unlock(&space->mutex);
+    return sealed;
+}
+
+void space_release(struct space *space, uint64_t batch)
+{
+    struct deferred_queue *deferred = &space->deferred;
+    bool more = true;
 
     base_mutex_lock(&space->mutex);
-    while (deferred->count > 0) {
-        for (int i = 0; i < RELEASE_BATCH && deferred->count > 0; i++) {
-            struct store_run run = deferred->runs[--deferred->count];
-            uint32_t first = (uint32_t)(run.block % STORE_ZONE_BLOCKS);
-            zone_set_other(space, run.block / STORE_ZONE_BLOCKS, first, run.count, false);
-            zone_free_blocks(space, run.block / STORE_ZONE_BLOCKS, first, run.count);
-            deferred->block_count -= run.count;
+    while (more) {
+        for (int i = 0; i < RELEASE_BATCH && more; i++) {
+            more = deferred->begin < deferred->end && deferred->items[deferred->begin].batch <= batch;
+            if (more) {
+                struct store_run run = deferred->items[deferred->begin++].run;
+                uint32_t first = (uint32_t)(run.block % STORE_ZONE_BLOCKS);
+                zone_set_other(space, run.block / STORE_ZONE_BLOCKS, first, run.count, false);
+                zone_free_blocks(space, run.block / STORE_ZONE_BLOCKS, first, run.count);
+                deferred->block_count -= run.count;
+            }
         }
         base_mutex_unlock(&space->mutex);
         base_mutex_lock(&space->mutex);
     }
+    base_mutex_unlock(&space->mutex);
+}
+
+void space_tidy(struct space *space)
+{
+    base_mutex_lock(&space->mutex);
     space_drop_marks(space);
-    /* Contents fill from the front again. */
     uint64_t lowest = zone_lowest_available(space, ZONE_CONTENTS);
     uint64_t empty = zone_lowest_available(space, ZONE_EMPTY);
     space->content_cursor = (empty < lowest ? empty : lowest) * STORE_ZONE_BLOCKS;

@@ -3,9 +3,10 @@
  * State of a zone: EMPTY --first allocation--> PAGES or CONTENTS --last free--> EMPTY. Nodes of map and bitmap stand in
  * CONTENTS zones. MIXED is a zone of a file that another allocator wrote: nothing is allocated in it until it is empty.
  *
- * State of a content block: free --allocate--> unpublished --publish--> live, fresh in the current epoch --freeze-->
- * live --free--> deferred --checkpoint durable--> free. A fresh block that is freed, or an unpublished one that is
- * cancelled, is free at once.
+ * State of a content block: free --allocate--> unpublished --publish--> live, fresh in the open batch --seal--> live
+ * --free--> deferred --that batch durable--> free. A fresh block that is freed, or an unpublished one that is
+ * cancelled, is free at once: no batch that is sealed, and so no state that a crash can leave, names it. A *batch* here
+ * is what one batch of the log holds, or would: a seal ends it (log.h), its being durable may also be a checkpoint's.
  *
  * Invariants: a block marked used is used by live state, last durable checkpoint, checkpoint in flight, an unpublished
  * allocation or a deferred free. What is reserved fits: see reserve.c.
@@ -34,8 +35,8 @@ enum { ZONE_KINDS_ALLOCATABLE = 3 };
 /* Marks on blocks of a CONTENTS zone; a zone without any needs none. */
 struct zone_marks {
     uint64_t other[ZONE_WORDS]; /* used, but not live contents: node, unpublished, deferred, log */
-    uint64_t fresh[ZONE_WORDS]; /* live, published in fresh_epoch */
-    uint64_t fresh_epoch;
+    uint64_t fresh[ZONE_WORDS]; /* live, published in fresh_batch */
+    uint64_t fresh_batch;
     uint32_t other_count;
 };
 
@@ -46,10 +47,16 @@ struct zone {
     uint8_t kind;
 };
 
-/* A list of runs, in order. */
-struct run_list {
-    struct store_run *runs;
-    size_t count;
+/* Runs freed, in the order of the batches that freed them: a queue. */
+struct deferred_run {
+    struct store_run run;
+    uint64_t batch;
+};
+
+struct deferred_queue {
+    struct deferred_run *items;
+    size_t begin; /* of what is left */
+    size_t end;
     size_t capacity;
     uint64_t block_count;
 };
@@ -89,9 +96,9 @@ struct space {
     struct page_numbers numbers;
     uint64_t numbers_at_freeze; /* pages in use when the last epoch ended */
 
-    uint64_t epoch; /* the live one */
-    struct run_list deferred_live;
-    struct run_list deferred_frozen;
+    uint64_t batch; /* number of the open one; from 1 */
+    struct deferred_queue deferred;
+    size_t frees_promised;  /* parts of runs that space_free_content may still free: they need no memory */
     uint64_t *marked_zones; /* zones with marks */
     size_t marked_count;
     size_t marked_capacity;
@@ -117,12 +124,20 @@ void space_free_node(struct space *space, uint64_t block);
 int space_allocate_content(struct space *space, uint32_t block_count, uint64_t goal, struct store_run *ret_run);
 void space_cancel_content(struct space *space, struct store_run run);
 
+/* A run for the log's ring, out of the reservation for contents; and back. */
+int space_allocate_log(struct space *space, uint32_t block_count, struct store_run *ret_run);
+void space_free_log(struct space *space, uint64_t block, uint64_t block_count);
+
 /* The next three need `mutex` held by the caller. */
 void space_publish_content(struct space *space, struct store_run run);
-/* Frees the live content blocks of the run and calls `freed` for each part; what is not live is left alone. Returns the
- * number of blocks that were not live, or -ENOMEM. */
-int space_free_content(struct space *space, struct store_run run, void (*freed)(void *context, struct store_run part),
-                       void *context);
+/* Promises that space_free_content of so many blocks in that run won't need memory; ended by space_unprepare_free with
+ * the same count. -ENOMEM. */
+int space_prepare_free(struct space *space, struct store_run run);
+void space_unprepare_free(struct space *space, uint32_t block_count);
+/* Frees the live content blocks of a run that was prepared and calls `freed` for each part; what is not live is left
+ * alone. Returns the number of blocks that were not live. */
+int space_free_content(struct space *space, struct store_run run,
+                       void (*freed)(void *context, struct store_run part, bool fresh), void *context);
 bool space_is_content(const struct space *space, struct store_run run);
 
 /* The next run of live contents at or after a block. -ENOENT. Takes the mutex. */
@@ -131,13 +146,16 @@ int space_next_content(struct space *space, uint64_t from_block, struct store_ru
 /* Whether a block is marked used. Takes the mutex. */
 bool space_is_used(struct space *space, uint64_t block);
 
-/* --- Epochs */
+/* --- Epochs and batches */
 
-/* Mutex held: a new epoch begins; deferred frees become frozen. */
+/* Mutex held: a new epoch begins. */
 void space_freeze(struct space *space);
-/* The checkpoint that ended the frozen epoch is durable: its deferred frees are free. Takes the mutex in short turns.
- */
-void space_release_frozen(struct space *space);
+/* Ends the open batch; returns its number. Takes the mutex. */
+uint64_t space_seal(struct space *space);
+/* That batch and all before it are durable: what they freed is free. Takes the mutex in short turns. */
+void space_release(struct space *space, uint64_t batch);
+/* After a checkpoint: contents fill from the front again, marks that say nothing are dropped. Takes the mutex. */
+void space_tidy(struct space *space);
 
 /* --- Reservation (reserve.c) */
 

@@ -7,11 +7,13 @@
 #include "space.h"
 
 #include "base/assert.h"
+#include "base/tooth.h"
 #include "bits.h"
 #include "superblock.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     RUN_GOOD = 32, /* blocks */
@@ -165,6 +167,32 @@ void space_cancel_content(struct space *space, struct store_run run)
     base_mutex_unlock(&space->mutex);
 }
 
+int space_allocate_log(struct space *space, uint32_t block_count, struct store_run *ret_run)
+{
+    int result = space_allocate_content(space, block_count, 0, ret_run);
+
+    if (result == 0) {
+        base_mutex_lock(&space->mutex);
+        space->unpublished_blocks -= ret_run->count;
+        base_mutex_unlock(&space->mutex);
+    }
+    return result;
+}
+
+void space_free_log(struct space *space, uint64_t block, uint64_t block_count)
+{
+    base_mutex_lock(&space->mutex);
+    while (block_count > 0) {
+        uint32_t first = (uint32_t)(block % STORE_ZONE_BLOCKS);
+        uint32_t part = STORE_ZONE_BLOCKS - first < block_count ? STORE_ZONE_BLOCKS - first : (uint32_t)block_count;
+        zone_set_other(space, block / STORE_ZONE_BLOCKS, first, part, false);
+        zone_free_blocks(space, block / STORE_ZONE_BLOCKS, first, part);
+        block += part;
+        block_count -= part;
+    }
+    base_mutex_unlock(&space->mutex);
+}
+
 void space_publish_content(struct space *space, struct store_run run)
 {
     uint64_t zone = run.block / STORE_ZONE_BLOCKS;
@@ -173,9 +201,9 @@ void space_publish_content(struct space *space, struct store_run run)
 
     BASE_ASSERT(run.count > 0 && first + run.count <= STORE_ZONE_BLOCKS);
     zone_set_other(space, zone, first, run.count, false);
-    if (marks->fresh_epoch != space->epoch) {
+    if (marks->fresh_batch != space->batch) {
         bits_clear(marks->fresh, 0, STORE_ZONE_BLOCKS);
-        marks->fresh_epoch = space->epoch;
+        marks->fresh_batch = space->batch;
     }
     bits_set(marks->fresh, first, run.count);
     space->content_blocks += run.count;
@@ -205,53 +233,92 @@ bool space_is_content(const struct space *space, struct store_run run)
     return true;
 }
 
-static int run_list_add(struct run_list *list, struct store_run run)
+/* --- Freeing ------------------------------------------------------------------------------------------------------ */
+
+/* Room for so many more behind the end. */
+static int deferred_make_room(struct deferred_queue *queue, size_t more)
 {
-    if (list->count == list->capacity) {
-        size_t capacity = list->capacity ? list->capacity * 2 : 64;
-        struct store_run *runs = realloc(list->runs, capacity * sizeof *runs);
-        if (!runs) {
+    size_t count = queue->end - queue->begin;
+
+    if (queue->capacity - queue->end >= more) {
+        return 0;
+    }
+    if (queue->begin >= queue->capacity / 2 && queue->capacity - count >= more) {
+        memmove(queue->items, queue->items + queue->begin, count * sizeof *queue->items);
+    } else {
+        size_t capacity = (queue->capacity + more) * 2;
+        struct deferred_run *items = malloc(capacity * sizeof *items);
+        if (!items) {
             return -ENOMEM;
         }
-        list->runs = runs;
-        list->capacity = capacity;
+        if (count > 0) {
+            memcpy(items, queue->items + queue->begin, count * sizeof *items);
+        }
+        free(queue->items);
+        queue->items = items;
+        queue->capacity = capacity;
     }
-    list->runs[list->count++] = run;
-    list->block_count += run.count;
+    queue->begin = 0;
+    queue->end = count;
     return 0;
+}
+
+int space_prepare_free(struct space *space, struct store_run run)
+{
+    uint64_t last_zone = (run.block + run.count - 1) / STORE_ZONE_BLOCKS;
+    int result;
+
+    base_mutex_lock(&space->mutex);
+    result = deferred_make_room(&space->deferred, space->frees_promised + run.count);
+    for (uint64_t zone = run.block / STORE_ZONE_BLOCKS; zone <= last_zone && zone < space->zone_count && result == 0;
+         zone++) {
+        result = zone_make_marks(space, zone);
+    }
+    if (result == 0) {
+        space->frees_promised += run.count;
+    }
+    base_mutex_unlock(&space->mutex);
+    return result;
+}
+
+void space_unprepare_free(struct space *space, uint32_t block_count)
+{
+    base_mutex_lock(&space->mutex);
+    BASE_ASSERT(space->frees_promised >= block_count);
+    space->frees_promised -= block_count;
+    base_mutex_unlock(&space->mutex);
 }
 
 static bool space_block_is_fresh(const struct space *space, uint64_t block)
 {
     const struct zone_marks *marks = space->zones[block / STORE_ZONE_BLOCKS].marks;
 
-    return marks && marks->fresh_epoch == space->epoch && bits_get(marks->fresh, block % STORE_ZONE_BLOCKS);
+    return marks && marks->fresh_batch == space->batch && bits_get(marks->fresh, block % STORE_ZONE_BLOCKS);
 }
 
 /* Frees blocks of one zone that are all live, and all fresh or all not. */
-static int space_free_part(struct space *space, struct store_run part, bool fresh)
+static void space_free_part(struct space *space, struct store_run part, bool fresh)
 {
+    struct deferred_queue *deferred = &space->deferred;
     uint64_t zone = part.block / STORE_ZONE_BLOCKS;
     uint32_t first = (uint32_t)(part.block % STORE_ZONE_BLOCKS);
 
     space->content_blocks -= part.count;
     if (fresh) {
         bits_clear(space->zones[zone].marks->fresh, first, part.count);
+    }
+    if (fresh || BASE_TOOTH(EARLY_REUSE)) {
         zone_free_blocks(space, zone, first, part.count);
-        return 0;
+        return;
     }
-    int result = zone_make_marks(space, zone);
-    if (result == 0) {
-        result = run_list_add(&space->deferred_live, part);
-    }
-    if (result == 0) {
-        zone_set_other(space, zone, first, part.count, true);
-    }
-    return result;
+    BASE_ASSERT(deferred->end < deferred->capacity && space->zones[zone].marks);
+    deferred->items[deferred->end++] = (struct deferred_run){part, space->batch};
+    deferred->block_count += part.count;
+    zone_set_other(space, zone, first, part.count, true);
 }
 
-int space_free_content(struct space *space, struct store_run run, void (*freed)(void *context, struct store_run part),
-                       void *context)
+int space_free_content(struct space *space, struct store_run run,
+                       void (*freed)(void *context, struct store_run part, bool fresh), void *context)
 {
     uint64_t end = run.block + run.count;
     int not_live = 0;
@@ -270,11 +337,8 @@ int space_free_content(struct space *space, struct store_run run, void (*freed)(
                space_block_is_fresh(space, block + part.count) == fresh) {
             part.count++;
         }
-        int result = space_free_part(space, part, fresh);
-        if (result < 0) {
-            return result;
-        }
-        freed(context, part);
+        space_free_part(space, part, fresh);
+        freed(context, part, fresh);
         block += part.count;
     }
     return not_live;

@@ -93,13 +93,13 @@ static uint64_t read_counter(_Atomic uint64_t *counter)
 }
 
 /* Mutex held. What contents can still take, the host's free space included: not what page zones have free, which serves
- * what is kept back for pages; deferred frees count, since a checkpoint makes them free. */
+ * what is kept back for pages; deferred frees count, since a sync makes them free. */
 static uint64_t space_count_available(const struct space *space, uint64_t host_free_blocks)
 {
     const struct space_capacity capacity = space_get_capacity(space, space->block_count);
     const uint64_t size = space->block_count + host_free_blocks;
     uint64_t blocks = capacity.content_blocks + capacity.empty_zones * STORE_ZONE_BLOCKS + host_free_blocks +
-                      space->deferred_live.block_count + space->deferred_frozen.block_count;
+                      space->deferred.block_count;
     uint64_t kept_pages = space->reserved_pages + space_emergency_pages(space, size);
     uint64_t kept_blocks =
         space->reserved_content + space_emergency_content() + space_node_reserve(space, space->block_count, 0);

@@ -5,14 +5,17 @@
  * While anybody waits, newcomers draw tickets too: so the head competes only with transactions already admitted, which
  * end without waiting for admission, and it can't starve.
  *
- * What the head does about a shortage: a checkpoint, if anything is dirty; else it waits for a transaction to end. If
- * nothing is dirty and none is under way, frames and contents can't be short; space then is: -ENOSPC. */
+ * What the head does about a shortage: a sync, if anything is not durable and it could help (contents and the log are
+ * short until a sync, space may be); a checkpoint, if anything is dirty (frames, space); else it waits for a
+ * transaction to end. If nothing is dirty and none is under way, only space can be short: -ENOSPC. */
 #include <errno.h>
 #include <stddef.h>
 
 #include "internal.h"
 
-enum shortage { SHORT_OF_NOTHING, SHORT_OF_FRAMES, SHORT_OF_CONTENTS, SHORT_OF_SPACE };
+enum shortage { SHORT_OF_NOTHING, SHORT_OF_FRAMES, SHORT_OF_CONTENTS, SHORT_OF_LOG, SHORT_OF_SPACE };
+
+enum { LOG_PENDING_MAX = 16 << 20 }; /* bytes in memory; what is admitted then still finds room */
 
 static uint64_t content_bytes(const struct txn_need *need)
 {
@@ -52,6 +55,11 @@ static int admit_try(struct txn_engine *engine, const struct txn_need *need, enu
         *ret_shortage = SHORT_OF_CONTENTS;
         return 0;
     }
+    if (store_log_pending_size(engine->store) > LOG_PENDING_MAX) {
+        contents_release(engine, content_bytes(need));
+        *ret_shortage = SHORT_OF_LOG;
+        return 0;
+    }
     if (!pool_reserve(engine->pool, need->pages)) {
         contents_release(engine, content_bytes(need));
         *ret_shortage = SHORT_OF_FRAMES;
@@ -87,6 +95,8 @@ static void count_wait(struct txn_engine *engine, enum shortage shortage)
         txn_count(&engine->waits_for_frames, 1);
     } else if (shortage == SHORT_OF_CONTENTS) {
         txn_count(&engine->waits_for_contents, 1);
+    } else if (shortage == SHORT_OF_LOG) {
+        txn_count(&engine->waits_for_log, 1);
     } else {
         txn_count(&engine->waits_for_space, 1);
     }
@@ -103,6 +113,20 @@ static int checkpoint_await(struct txn_engine *engine, uint64_t seen)
     }
     base_mutex_unlock(&engine->checkpoint_mutex);
     return result;
+}
+
+/* 1: something was done that may have helped; 0: nothing is left to do; else the store has failed. */
+static int relieve(struct txn_engine *engine, enum shortage shortage, uint64_t checkpoints_seen)
+{
+    bool is_durable = atomic_load(&engine->durable_sequence) >= atomic_load(&engine->commit_sequence);
+
+    if (shortage != SHORT_OF_FRAMES && !is_durable) {
+        return txn_engine_sync(engine) < 0 ? -EROFS : 1;
+    }
+    if (shortage == SHORT_OF_CONTENTS || shortage == SHORT_OF_LOG) {
+        return 0;
+    }
+    return checkpoint_await(engine, checkpoints_seen);
 }
 
 static void end_await(struct txn_engine *engine, uint64_t seen)
@@ -132,7 +156,7 @@ static int admit_as_head(struct txn_engine *engine, const struct txn_need *need)
             count_wait(engine, shortage);
             counted = shortage;
         }
-        int made = checkpoint_await(engine, checkpoints);
+        int made = relieve(engine, shortage, checkpoints);
         if (made < 0) {
             return -EROFS;
         }

@@ -1,4 +1,5 @@
-/* The background thread: a checkpoint every interval while something is dirty, and whenever one is asked for. */
+/* The background thread: a sync every interval while something is not durable, a checkpoint when there was nothing new
+ * for an interval or the last one is long ago, and either whenever it is asked for. */
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
@@ -7,23 +8,53 @@
 #include "base/clock.h"
 #include "internal.h"
 
-/* Until the next periodic checkpoint. */
+enum { CHECKPOINT_AGE_MAX_MS = 60000 };
+
+/* Until the next periodic sync. */
 static uint64_t background_idle_ms(struct txn_engine *engine)
 {
-    uint64_t due = atomic_load(&engine->checkpoint_last_ms) + engine->options.checkpoint_interval_ms;
+    uint64_t due = engine->sync_last_ms + engine->options.commit_interval_ms;
     uint64_t now = base_clock_monotonic_ms();
 
     return due > now ? due - now : 0;
 }
 
-static void background_checkpoint(struct txn_engine *engine, bool asked)
+static void background_checkpoint(struct txn_engine *engine, enum checkpoint_cause cause)
 {
     base_mutex_lock(&engine->checkpoint_mutex);
-    /* Somebody's sync may have come before. */
-    if (asked ? txn_is_pressed(engine) : background_idle_ms(engine) == 0) {
-        txn_checkpoint(engine, asked ? CHECKPOINT_PRESSURE : CHECKPOINT_PERIODIC);
+    /* Who waited for admission may have taken one before. */
+    if (cause == CHECKPOINT_PERIODIC || txn_is_pressed(engine)) {
+        txn_checkpoint(engine, cause);
     }
     base_mutex_unlock(&engine->checkpoint_mutex);
+}
+
+/* The work of one interval. A failure has its message, and is in store_get_failure. */
+static void background_tick(struct txn_engine *engine)
+{
+    uint64_t sequence = atomic_load(&engine->commit_sequence);
+    bool is_idle = sequence == engine->idle_sequence;
+    bool is_old = base_clock_monotonic_ms() - atomic_load(&engine->checkpoint_last_ms) > CHECKPOINT_AGE_MAX_MS;
+
+    engine->sync_last_ms = base_clock_monotonic_ms();
+    engine->idle_sequence = sequence;
+    if (is_idle || is_old) {
+        background_checkpoint(engine, CHECKPOINT_PERIODIC);
+    }
+    (void)txn_engine_sync(engine);
+}
+
+static void background_work(struct txn_engine *engine)
+{
+    if (atomic_exchange(&engine->sync_wanted, false)) {
+        (void)txn_engine_sync(engine);
+    }
+    if (atomic_exchange(&engine->checkpoint_wanted, false)) {
+        background_checkpoint(engine, CHECKPOINT_PRESSURE);
+    }
+    if (background_idle_ms(engine) == 0) {
+        background_tick(engine);
+    }
 }
 
 static void *background_run(void *argument)
@@ -33,13 +64,12 @@ static void *background_run(void *argument)
     base_mutex_lock(&engine->admission_mutex);
     while (!engine->background_stops) {
         uint64_t idle_ms = background_idle_ms(engine);
-        bool asked = atomic_exchange(&engine->checkpoint_wanted, false);
-        if (!asked && idle_ms > 0) {
+        if (!atomic_load(&engine->checkpoint_wanted) && !atomic_load(&engine->sync_wanted) && idle_ms > 0) {
             base_condition_wait_for(&engine->background_wake, &engine->admission_mutex, idle_ms);
             continue;
         }
         base_mutex_unlock(&engine->admission_mutex);
-        background_checkpoint(engine, asked);
+        background_work(engine);
         base_mutex_lock(&engine->admission_mutex);
     }
     base_mutex_unlock(&engine->admission_mutex);

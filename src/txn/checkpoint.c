@@ -1,11 +1,10 @@
 /* Checkpoints: freeze under the writer mutex, write without it.
  *
- * Everything that a commit did before the freeze becomes durable with the checkpoint. txn_engine_sync needs one whose
- * freeze came after the call: callers queue at checkpoint_mutex, and when the first of them has taken a checkpoint, the
- * rest find that it covers them too. Each knows what it needs by the commit sequence at its call.
+ * The freeze ends the log's open batch too. What a batch can hold is durable when that is written, which is done first;
+ * what it can't (see store/log.h) is durable with the checkpoint.
  *
  * The bound for unsynced contents follows the disk: what it wrote in about one second, by a moving average over the
- * checkpoints that wrote enough to tell. */
+ * syncs and checkpoints that wrote enough to tell. */
 #include <errno.h>
 #include <stddef.h>
 
@@ -18,6 +17,7 @@ enum {
     CONTENT_UNSYNCED_MAX = 256 * MIB,
     RATE_BYTES_MIN = 4 * MIB, /* less says more about the time of a sync than about the disk's rate */
     RATE_WEIGHT = 4,          /* of the past, in quarters: new = (3 * old + measured) / 4 */
+    LOG_PENDING_WANTED = 4 * MIB,
 };
 
 uint64_t txn_content_unsynced(struct txn_engine *engine)
@@ -31,15 +31,27 @@ uint64_t txn_content_unsynced(struct txn_engine *engine)
 
 bool txn_is_pressed(struct txn_engine *engine)
 {
+    uint64_t ring = store_log_ring_size(engine->store);
+
     return pool_dirty_count(engine->pool) > pool_reserve_max(engine->pool) / 2 ||
+           store_log_used_size(engine->store) > ring / 2;
+}
+
+bool txn_wants_sync(struct txn_engine *engine)
+{
+    uint64_t quarter = store_log_ring_size(engine->store) / 4;
+    uint64_t pending_max = quarter > 0 && quarter < LOG_PENDING_WANTED ? quarter : LOG_PENDING_WANTED;
+
+    return store_log_pending_size(engine->store) > pending_max ||
            atomic_load_explicit(&engine->content_committed, memory_order_relaxed) -
                    atomic_load_explicit(&engine->content_durable, memory_order_relaxed) >
                atomic_load_explicit(&engine->content_unsynced_max, memory_order_relaxed) / 2;
 }
 
-void txn_checkpoint_request(struct txn_engine *engine)
+void txn_background_request(struct txn_engine *engine, _Atomic bool *wanted)
 {
-    if (!engine->has_background || atomic_exchange(&engine->checkpoint_wanted, true)) {
+    if (!engine->has_background || atomic_load_explicit(wanted, memory_order_relaxed) ||
+        atomic_exchange(wanted, true)) {
         return;
     }
     base_mutex_lock(&engine->admission_mutex);
@@ -49,16 +61,18 @@ void txn_checkpoint_request(struct txn_engine *engine)
 
 /* What a checkpoint makes durable. */
 struct frozen_state {
-    uint64_t commit_sequence, content_committed, pages;
+    struct txn_position position;
+    uint64_t pages;
+    bool is_logged; /* the batch that the freeze sealed holds all that was open */
 };
 
-/* False when nothing is dirty: then everything committed is durable already. */
+/* False when nothing is dirty: then everything committed is durable already. The caller leads. */
 static bool freeze(struct txn_engine *engine, struct frozen_state *ret_frozen)
 {
     base_mutex_lock(&engine->writer);
-    ret_frozen->commit_sequence = atomic_load_explicit(&engine->commit_sequence, memory_order_relaxed);
-    ret_frozen->content_committed = atomic_load_explicit(&engine->content_committed, memory_order_relaxed);
+    ret_frozen->position = txn_get_position(engine);
     ret_frozen->pages = pool_dirty_count(engine->pool);
+    ret_frozen->is_logged = store_log_can_write(engine->store);
     bool dirty = ret_frozen->pages > 0 || store_is_dirty(engine->store);
     if (dirty) {
         pool_freeze(engine->pool);
@@ -68,16 +82,18 @@ static bool freeze(struct txn_engine *engine, struct frozen_state *ret_frozen)
     return dirty;
 }
 
-static void rate_measure(struct txn_engine *engine, uint64_t bytes, uint64_t time_ns)
+void txn_rate_measure(struct txn_engine *engine, uint64_t bytes, uint64_t time_ns)
 {
+    uint64_t before = atomic_load(&engine->disk_rate);
+
     if (bytes < RATE_BYTES_MIN || time_ns == 0 || engine->options.content_unsynced_max != 0) {
         return;
     }
     uint64_t rate = (uint64_t)((double)bytes * 1e9 / (double)time_ns);
-    if (engine->disk_rate != 0) {
-        rate = ((RATE_WEIGHT - 1) * engine->disk_rate + rate) / RATE_WEIGHT;
+    if (before != 0) {
+        rate = ((RATE_WEIGHT - 1) * before + rate) / RATE_WEIGHT;
     }
-    engine->disk_rate = rate;
+    atomic_store(&engine->disk_rate, rate);
     if (rate < CONTENT_UNSYNCED_MIN) {
         rate = CONTENT_UNSYNCED_MIN;
     } else if (rate > CONTENT_UNSYNCED_MAX) {
@@ -101,10 +117,23 @@ static int write_frozen(struct txn_engine *engine)
     return error;
 }
 
-static void note_durable(struct txn_engine *engine, const struct frozen_state *frozen)
+/* 1: frozen, and what the freeze sealed is written; 0: nothing is dirty; else the store has failed. */
+static int freeze_and_log(struct txn_engine *engine, struct frozen_state *ret_frozen)
 {
-    atomic_store(&engine->content_durable, frozen->content_committed);
-    atomic_store(&engine->durable_sequence, frozen->commit_sequence);
+    int result = 0;
+
+    txn_lead_begin(engine);
+    if (freeze(engine, ret_frozen)) {
+        int error = store_log_write(engine->store);
+        if (error == 0 && ret_frozen->is_logged) {
+            txn_note_durable(engine, &ret_frozen->position);
+        }
+        result = error ? error : 1;
+    } else {
+        txn_note_durable(engine, &ret_frozen->position);
+    }
+    txn_lead_end(engine);
+    return result;
 }
 
 int txn_checkpoint(struct txn_engine *engine, enum checkpoint_cause cause)
@@ -113,44 +142,38 @@ int txn_checkpoint(struct txn_engine *engine, enum checkpoint_cause cause)
     struct base_reason reason;
 
     atomic_store(&engine->checkpoint_wanted, false);
-    atomic_store(&engine->checkpoint_last_ms, base_clock_monotonic_ms());
     if (store_get_failure(engine->store, &reason)) {
         return -EROFS;
     }
-    if (!freeze(engine, &frozen)) {
-        note_durable(engine, &frozen);
+    store_log_prepare_ring(engine->store);
+    uint64_t start_ns = base_clock_monotonic_ns();
+    uint64_t unsynced = atomic_load(&engine->content_committed) - atomic_load(&engine->content_durable);
+    int result = freeze_and_log(engine, &frozen);
+    if (result == 0) {
         return 0;
     }
-    uint64_t start_ns = base_clock_monotonic_ns();
-    uint64_t bytes =
-        frozen.content_committed - atomic_load(&engine->content_durable) + frozen.pages * engine->page_size;
-    int error = write_frozen(engine);
-    if (error == 0) {
-        rate_measure(engine, bytes, base_clock_monotonic_ns() - start_ns);
-        note_durable(engine, &frozen);
+    if (result > 0) {
+        result = write_frozen(engine);
+    }
+    if (result == 0) {
+        txn_rate_measure(engine, unsynced + frozen.pages * engine->page_size, base_clock_monotonic_ns() - start_ns);
+        txn_note_durable(engine, &frozen.position);
         txn_count(&engine->checkpoints[cause], 1);
+        atomic_store(&engine->checkpoint_last_ms, base_clock_monotonic_ms());
     }
     atomic_fetch_add(&engine->checkpoint_count, 1);
-    return error ? -EIO : 1;
+    return result ? -EIO : 1;
 }
 
-int txn_engine_sync(struct txn_engine *engine)
+int txn_engine_checkpoint(struct txn_engine *engine)
 {
-    uint64_t target = atomic_load(&engine->commit_sequence);
     struct base_reason reason;
-    int result = 0;
 
-    if (atomic_load(&engine->durable_sequence) >= target) {
-        return 0;
-    }
     if (store_get_failure(engine->store, &reason)) {
         return -EROFS;
     }
     base_mutex_lock(&engine->checkpoint_mutex);
-    if (atomic_load(&engine->durable_sequence) < target) {
-        result = txn_checkpoint(engine, CHECKPOINT_SYNC);
-    }
+    int result = txn_checkpoint(engine, CHECKPOINT_SYNC);
     base_mutex_unlock(&engine->checkpoint_mutex);
-    /* The store was well when this call came: who waited while another's checkpoint failed lost the same changes. */
     return result < 0 ? -EIO : 0;
 }

@@ -82,6 +82,12 @@ int txn_content_allocate(struct txn *txn, uint32_t block_count, uint64_t goal, s
     return 0;
 }
 
+void txn_content_note_checksum(struct txn *txn, uint64_t checksum)
+{
+    BASE_ASSERT(txn->checksum_count < txn->content_blocks_allocated);
+    txn->checksums[txn->checksum_count++] = checksum;
+}
+
 int txn_content_free(struct txn *txn, struct store_run run)
 {
     struct txn_runs *freed = &txn->freed;
@@ -99,6 +105,9 @@ int txn_content_free(struct txn *txn, struct store_run run)
         return -EUCLEAN;
     }
     int error = runs_make_room(freed);
+    if (error == 0) {
+        error = store_content_prepare_free(txn->engine->store, run);
+    }
     if (error) {
         return error;
     }

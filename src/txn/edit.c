@@ -1,5 +1,5 @@
 /* Edits of pages, one function for each kind. Every change of a page's bytes passes through here: overwritten bytes go
- * to undo first, and this is where a log record will be built. */
+ * to undo, what was done to the log's record. */
 #include <string.h>
 
 #include "base/assert.h"
@@ -41,6 +41,7 @@ void txn_edit_put(struct txn *txn, struct pool_frame *frame, uint32_t offset, co
         return;
     }
     txn_undo_note_put(txn->engine, frame, offset, size);
+    store_log_put(txn->engine->store, pool_frame_page(frame), offset, bytes, size);
     memmove(pool_frame_bytes(frame) + offset, bytes, size); /* the bytes may come from the page itself */
     txn->edit_bytes += size;
 }
@@ -53,6 +54,7 @@ void txn_edit_move(struct txn *txn, struct pool_frame *frame, uint32_t to, uint3
         return;
     }
     txn_undo_note_move(txn->engine, frame, to, from, size);
+    store_log_move(txn->engine->store, pool_frame_page(frame), to, from, size);
     memmove(pool_frame_bytes(frame) + to, pool_frame_bytes(frame) + from, size);
     txn->edit_bytes += size;
 }

@@ -13,6 +13,8 @@ static void engine_init_locks(struct txn_engine *engine)
     base_latch_init(&engine->gate, BASE_RANK_TREE_GATE);
     base_mutex_init(&engine->checkpoint_mutex, BASE_RANK_CHECKPOINT);
     base_mutex_init(&engine->admission_mutex, BASE_RANK_ADMISSION);
+    base_mutex_init(&engine->leader_mutex, BASE_RANK_LOG_LEADER);
+    base_condition_init(&engine->leader_changed);
     base_condition_init(&engine->admission_changed);
     base_condition_init(&engine->background_wake);
 }
@@ -21,6 +23,8 @@ static void engine_destroy(struct txn_engine *engine)
 {
     base_condition_deinit(&engine->background_wake);
     base_condition_deinit(&engine->admission_changed);
+    base_condition_deinit(&engine->leader_changed);
+    base_mutex_deinit(&engine->leader_mutex);
     base_mutex_deinit(&engine->admission_mutex);
     base_mutex_deinit(&engine->checkpoint_mutex);
     base_latch_deinit(&engine->gate);
@@ -45,10 +49,11 @@ int txn_engine_open(struct store *store, struct pool *pool, const struct txn_eng
     engine->content_unsynced_max =
         options->content_unsynced_max != 0 ? options->content_unsynced_max : CONTENT_UNSYNCED_START;
     engine->checkpoint_last_ms = base_clock_monotonic_ms();
+    engine->sync_last_ms = base_clock_monotonic_ms();
     /* What somebody changed before is not durable either. */
     engine->commit_sequence = pool_dirty_count(pool) > 0 || store_is_dirty(store) ? 1 : 0;
     engine_init_locks(engine);
-    if (options->checkpoint_interval_ms > 0) {
+    if (options->commit_interval_ms > 0) {
         error = txn_background_start(engine);
     }
     if (error) {
@@ -93,6 +98,8 @@ void txn_get_statistics(struct txn_engine *engine, struct txn_statistics *ret_st
         .waits_for_frames = engine->waits_for_frames,
         .waits_for_space = engine->waits_for_space,
         .waits_for_contents = engine->waits_for_contents,
+        .waits_for_log = engine->waits_for_log,
+        .log_syncs = engine->log_syncs,
         .checkpoints_periodic = engine->checkpoints[CHECKPOINT_PERIODIC],
         .checkpoints_pressure = engine->checkpoints[CHECKPOINT_PRESSURE],
         .checkpoints_sync = engine->checkpoints[CHECKPOINT_SYNC],

@@ -4,9 +4,10 @@
  *
  *      txn_begin -> admitted -> txn_lock -> locked -> txn_commit / txn_abort (either also from admitted)
  *
- * Locks (ranks in base/latch.h): checkpoint_mutex, then admission_mutex, then writer, then gate, then page latches. A
- * thread that waits for admission holds no reservation and none of these. The checkpoint holds checkpoint_mutex from
- * freeze to durable, the writer mutex only for the freeze.
+ * Locks (ranks in base/latch.h): checkpoint_mutex, then admission_mutex, then leader_mutex, then writer, then gate,
+ * then page latches. A thread that waits for admission holds no reservation and none of these. The checkpoint holds
+ * checkpoint_mutex from freeze to durable, the writer mutex only for the freeze. To lead (sync.c) ranks behind
+ * checkpoint_mutex: who takes a checkpoint waits to lead, who leads never waits for a checkpoint.
  *
  * Who owns what: undo and the notes of frames belong to the holder of the writer mutex. Sequences and counters are
  * atomics; those written only under the writer mutex say so. */
@@ -14,6 +15,7 @@
 #define BEEFTREE_TXN_INTERNAL_H
 
 #include "base/latch.h"
+#include "store/log.h"
 #include "txn/txn.h"
 
 #include <stdatomic.h>
@@ -60,7 +62,11 @@ struct txn_engine {
     struct base_mutex checkpoint_mutex;
     _Atomic uint64_t checkpoint_count; /* attempts that are over, good or bad; written under checkpoint_mutex */
     _Atomic uint64_t checkpoint_last_ms;
-    uint64_t disk_rate; /* bytes a second, moving average; 0: not known yet. checkpoint_mutex */
+    _Atomic uint64_t disk_rate; /* bytes a second, moving average; 0: not known yet */
+
+    struct base_mutex leader_mutex;
+    struct base_condition leader_changed;
+    bool is_led; /* leader_mutex */
 
     struct base_mutex admission_mutex;
     struct base_condition admission_changed; /* a transaction ended, or it is the next waiter's turn */
@@ -72,9 +78,12 @@ struct txn_engine {
     pthread_t background;
     struct base_condition background_wake; /* with admission_mutex */
     bool background_stops;                 /* admission_mutex */
-    _Atomic bool checkpoint_wanted;
+    _Atomic bool checkpoint_wanted, sync_wanted;
+    uint64_t sync_last_ms;  /* begin of the present interval. The background thread's */
+    uint64_t idle_sequence; /* commit_sequence at the last periodic sync. The background thread's */
 
-    _Atomic uint64_t commits, aborts, waits_for_frames, waits_for_space, waits_for_contents;
+    _Atomic uint64_t commits, aborts, waits_for_frames, waits_for_space, waits_for_contents, waits_for_log;
+    _Atomic uint64_t log_syncs;
     _Atomic uint64_t checkpoints[CHECKPOINT_CAUSE_COUNT];
     _Atomic uint64_t pages_changed, edit_bytes; /* written under the writer mutex */
 };
@@ -100,7 +109,9 @@ struct txn {
     struct pool_frame *touched; /* linked by their notes */
     uint64_t content_blocks_allocated;
     struct txn_runs allocated; /* in the order of allocation */
-    struct txn_runs freed;     /* ascending, disjoint */
+    struct txn_runs freed;     /* ascending, disjoint; prepared (store_content_prepare_free) */
+    uint64_t *checksums;       /* of allocated blocks, in the order of allocation; as many as need says */
+    uint64_t checksum_count;   /* noted so far */
 };
 
 /* --- admission.c -------------------------------------------------------------------------------------------------- */
@@ -115,11 +126,30 @@ void txn_dismiss(struct txn_engine *engine, const struct txn_need *need, uint64_
 /* Under checkpoint_mutex. 1: everything committed before is durable now; 0: nothing was dirty; else the store has
  * failed: -EROFS if it had before, -EIO if it did in this call. */
 int txn_checkpoint(struct txn_engine *engine, enum checkpoint_cause cause);
-/* Whether dirty frames or unsynced contents have passed half of what admission allows. */
+/* Whether dirty frames have passed half of what admission allows, or the log half of its ring. */
 bool txn_is_pressed(struct txn_engine *engine);
-/* Has the background thread, if there is one, take a checkpoint now. */
-void txn_checkpoint_request(struct txn_engine *engine);
+/* Whether unsynced contents have passed half of what admission allows, or the open batch a quarter of the ring. */
+bool txn_wants_sync(struct txn_engine *engine);
+/* Has the background thread, if there is one, do what txn_is_pressed or txn_wants_sync asks for now. */
+void txn_background_request(struct txn_engine *engine, _Atomic bool *wanted);
 uint64_t txn_content_unsynced(struct txn_engine *engine);
+/* Takes a measurement of how fast the disk is into account. */
+void txn_rate_measure(struct txn_engine *engine, uint64_t bytes, uint64_t time_ns);
+
+/* --- sync.c ------------------------------------------------------------------------------------------------------- */
+
+/* How far commits have come. */
+struct txn_position {
+    uint64_t commit_sequence, content_committed;
+};
+
+/* Writer mutex held. */
+struct txn_position txn_get_position(struct txn_engine *engine);
+/* What was committed before is durable. */
+void txn_note_durable(struct txn_engine *engine, const struct txn_position *position);
+/* To write the log and to freeze: one thread at a time. */
+void txn_lead_begin(struct txn_engine *engine);
+void txn_lead_end(struct txn_engine *engine);
 
 /* --- background.c ------------------------------------------------------------------------------------------------- */
 

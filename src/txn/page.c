@@ -55,6 +55,7 @@ int txn_page_new(struct txn *txn, struct pool_frame **ret_frame)
         store_page_number_release(engine->store, page);
         return error;
     }
+    store_log_new(engine->store, page);
     pool_latch(frame, POOL_EXCLUSIVE);
     txn_page_touch(txn, frame, TXN_PAGE_NEW);
     txn_page_dirty(txn, frame);
@@ -69,6 +70,7 @@ void txn_page_free(struct txn *txn, struct pool_frame *frame)
 
     BASE_ASSERT(txn->is_locked && (notes->flags & (TXN_PAGE_OPEN | TXN_PAGE_FREED)) == 0);
     txn_page_touch(txn, frame, TXN_PAGE_FREED);
+    store_log_free(txn->engine->store, pool_frame_page(frame));
     pool_latch(frame, POOL_EXCLUSIVE);
     pool_change_note(txn->engine->pool, frame);
     pool_unlatch(frame, POOL_EXCLUSIVE);

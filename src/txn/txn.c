@@ -8,19 +8,24 @@
 int txn_begin(struct txn_engine *engine, const struct txn_need *need, struct txn **ret_txn)
 {
     struct txn *txn = malloc(sizeof *txn);
+    uint64_t *checksums = need->content_blocks > 0 ? calloc(need->content_blocks, sizeof *checksums) : NULL;
 
-    if (!txn) {
+    if (!txn || (need->content_blocks > 0 && !checksums)) {
+        free(txn);
+        free(checksums);
         return -ENOMEM;
     }
     int error = txn_admit(engine, need);
     if (error) {
         free(txn);
+        free(checksums);
         return error;
     }
     error = txn_undo_prepare(engine, need->pages);
     if (error) {
         txn_dismiss(engine, need, 0, 0);
         free(txn);
+        free(checksums);
         return error;
     }
     txn->engine = engine;
@@ -32,6 +37,8 @@ int txn_begin(struct txn_engine *engine, const struct txn_need *need, struct txn
     txn->edit_bytes = 0;
     txn->touched = NULL;
     txn->content_blocks_allocated = 0;
+    txn->checksums = checksums;
+    txn->checksum_count = 0;
     txn_runs_init(&txn->allocated);
     txn_runs_init(&txn->freed);
     *ret_txn = txn;
@@ -48,6 +55,7 @@ void txn_lock(struct txn *txn)
     BASE_ASSERT(!txn->is_locked);
     base_mutex_lock(&txn->engine->writer);
     txn->is_locked = true;
+    store_log_begin(txn->engine->store);
 }
 
 /* Counters that only the holder of the writer mutex changes. */
@@ -72,6 +80,7 @@ static void txn_end(struct txn *txn)
     txn_dismiss(txn->engine, &txn->need, txn->pages_dirtied, txn->content_blocks_allocated);
     txn_runs_deinit(&txn->allocated);
     txn_runs_deinit(&txn->freed);
+    free(txn->checksums);
     free(txn);
 }
 
@@ -79,9 +88,11 @@ static void txn_end(struct txn *txn)
 static void commit_contents(struct txn *txn)
 {
     struct store *store = txn->engine->store;
+    const uint64_t *checksums = txn->checksums;
 
     for (size_t index = 0; index < txn->allocated.count; index++) {
-        store_content_publish(store, txn->allocated.items[index]);
+        store_content_publish(store, txn->allocated.items[index], checksums);
+        checksums += txn->allocated.items[index].count;
     }
     for (size_t index = 0; index < txn->freed.count; index++) {
         store_content_free(store, txn->freed.items[index]);
@@ -102,10 +113,16 @@ void txn_commit(struct txn *txn)
         txn_pages_finish(txn, true);
         atomic_fetch_add(&engine->commit_sequence, 1);
     }
+    if (txn->is_locked) {
+        store_log_end(engine->store);
+    }
     txn_end(txn);
     txn_count(&engine->commits, 1);
     if (txn_is_pressed(engine)) {
-        txn_checkpoint_request(engine);
+        txn_background_request(engine, &engine->checkpoint_wanted);
+    }
+    if (txn_wants_sync(engine)) {
+        txn_background_request(engine, &engine->sync_wanted);
     }
 }
 
@@ -122,6 +139,12 @@ void txn_abort(struct txn *txn)
         txn_undo_roll_back(engine);
         txn_pages_finish(txn, false);
         base_latch_unlock_exclusive(&engine->gate);
+    }
+    for (size_t index = 0; index < txn->freed.count; index++) {
+        store_content_unprepare_free(engine->store, txn->freed.items[index]);
+    }
+    if (txn->is_locked) {
+        store_log_cancel(engine->store);
     }
     txn_end(txn);
     txn_count(&engine->aborts, 1);

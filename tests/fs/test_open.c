@@ -230,7 +230,7 @@ static void unlinked_files_make_room_at_once(void **state)
 {
     (void)state;
     enum { HOST_SIZE = 48 << 20 };
-    struct fs_options options = {.cache_size = 8U << 20, .checkpoint_interval_ms = 60000};
+    struct fs_options options = {.cache_size = 8U << 20, .commit_interval_ms = 60000};
     char *bytes = calloc(1, 1 << 20);
     assert_non_null(bytes);
     fs_fixture_init_with(&fixture, NULL, 4096, &options);
@@ -283,7 +283,7 @@ static void a_real_file(void **state)
     char path[] = "/tmp/beeftree-test-open-XXXXXX";
     int descriptor = mkstemp(path);
     struct os_file *file;
-    struct fs_options options = {.cache_size = 8U << 20, .checkpoint_interval_ms = 100};
+    struct fs_options options = {.cache_size = 8U << 20, .commit_interval_ms = 100};
     assert_true(descriptor >= 0);
     close(descriptor);
     assert_int_equal(os_file_open(path, 0, &file), 0);

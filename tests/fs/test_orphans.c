@@ -191,7 +191,7 @@ static void the_thread_ends_orphans(void **state)
 {
     (void)state;
     enum { COUNT = 2000 };
-    struct fs_options options = {.cache_size = 8U << 20, .checkpoint_interval_ms = 2000};
+    struct fs_options options = {.cache_size = 8U << 20, .commit_interval_ms = 2000};
     uint64_t *inodes = calloc(COUNT, sizeof *inodes);
     assert_non_null(inodes);
     fs_fixture_deinit(&fixture);

@@ -101,7 +101,7 @@ static void write_contents(struct store *store, uint32_t count)
 
         assert_int_equal(store_content_allocate(store, count, 0, &run), 0);
         assert_int_equal(store_content_write(store, run, bytes), 0);
-        store_content_publish(store, run);
+        store_content_publish(store, run, NULL);
         count -= run.count;
     }
 }

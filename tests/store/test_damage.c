@@ -392,8 +392,11 @@ static void test_wrong_calls(void **state)
     assert_int_equal(store_content_read(store, (struct store_run){UINT64_MAX, 2}, bytes), -EUCLEAN);
     assert_int_equal(store_content_next(store, 0, &run), 0);
     store_get_statistics(store, &before);
+    assert_int_equal(store_content_prepare_free(store, run), 0);
     store_content_free(store, run);
+    assert_int_equal(store_content_prepare_free(store, run), 0);
     store_content_free(store, run);
+    assert_int_equal(store_content_prepare_free(store, (struct store_run){1ULL << 47, 5}), 0);
     store_content_free(store, (struct store_run){1ULL << 47, 5});
     assert_int_equal(store_page_next(store, &page), 0);
     store_page_free(store, page);

@@ -84,7 +84,7 @@ static int add(struct user *user, uint32_t content_blocks)
     while (content_blocks > 0) {
         struct store_run *run = &user->runs[user->run_count++];
         assert_int_equal(store_content_allocate(user->store, content_blocks, 0, run), 0);
-        store_content_publish(user->store, *run);
+        store_content_publish(user->store, *run, NULL);
         content_blocks -= run->count;
     }
     store_unreserve(user->store, 9 - used_pages, 0);
@@ -98,6 +98,7 @@ static void delete_one(struct user *user)
 
     assert_int_equal(reserve(user, 9, 0, true), 0);
     if (user->run_count > 0) {
+        assert_int_equal(store_content_prepare_free(user->store, user->runs[user->run_count - 1]), 0);
         store_content_free(user->store, user->runs[--user->run_count]);
     }
     if (user->page_count > 0) {

@@ -93,9 +93,10 @@ static void change_contents(struct shared *shared, struct base_random *random, s
     } else {
         if (held->count > 0) {
             BASE_ASSERT(store_content_is_valid(shared->store, *held));
+            BASE_ASSERT(store_content_prepare_free(shared->store, *held) == 0);
             store_content_free(shared->store, *held);
         }
-        store_content_publish(shared->store, run);
+        store_content_publish(shared->store, run, NULL);
         *held = run;
     }
     pthread_mutex_unlock(&shared->writer);

@@ -190,7 +190,7 @@ static int model_run_add(struct store_model *model)
         return result;
     }
     BASE_ASSERT(!store_content_is_valid(model->store, run));
-    store_content_publish(model->store, run);
+    store_content_publish(model->store, run, NULL);
     BASE_ASSERT(store_content_is_valid(model->store, run));
     model->live.runs[model->live.run_count++] = (struct model_run){run, model->next_version++};
     return 0;
@@ -213,6 +213,7 @@ static void model_run_free(struct store_model *model)
         *run = model->live.runs[--model->live.run_count];
     }
     BASE_ASSERT(store_content_is_valid(model->store, part));
+    assert_int_equal(store_content_prepare_free(model->store, part), 0);
     store_content_free(model->store, part);
     BASE_ASSERT(!store_content_is_valid(model->store, part));
 }
@@ -416,6 +417,7 @@ void store_model_free_all(struct store_model *model)
         }
     }
     while (model->live.run_count > 0) {
+        assert_int_equal(store_content_prepare_free(model->store, model->live.runs[model->live.run_count - 1].run), 0);
         store_content_free(model->store, model->live.runs[--model->live.run_count].run);
     }
 }

@@ -209,7 +209,7 @@ static void half_of_the_bound_starts_a_checkpoint(void **state)
 
     (void)state;
     set_up(&fixture, &(struct txn_engine_options){.content_unsynced_max = 8 * STORE_BLOCK_SIZE,
-                                                  .checkpoint_interval_ms = 3600000});
+                                                  .commit_interval_ms = 3600000});
     contents_make(&fixture, 5);
     while (statistics_get(&fixture).checkpoints_pressure == 0) {
         sched_yield();

@@ -163,7 +163,7 @@ static void run(uint64_t interval_ms)
     fixture = (struct txn_fixture){
         .page_size = PAGE_SIZE,
         .steal_after = 4,
-        .options = {.checkpoint_interval_ms = interval_ms, .content_unsynced_max = 100 * STORE_BLOCK_SIZE}};
+        .options = {.commit_interval_ms = interval_ms, .content_unsynced_max = 100 * STORE_BLOCK_SIZE}};
     txn_fixture_init(&fixture);
     fault_file_set_host_size(fixture.fault, (uint64_t)DISK_BLOCKS * STORE_BLOCK_SIZE);
     for (unsigned index = 0; index < PAGE_COUNT; index++) {

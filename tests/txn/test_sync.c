@@ -29,7 +29,7 @@ static struct sync_test test;
 
 static void set_up(uint64_t interval_ms)
 {
-    test.fixture = (struct txn_fixture){.page_size = PAGE_SIZE, .options = {.checkpoint_interval_ms = interval_ms}};
+    test.fixture = (struct txn_fixture){.page_size = PAGE_SIZE, .options = {.commit_interval_ms = interval_ms}};
     atomic_store(&test.stop, false);
     atomic_store(&test.last_version, 0);
     txn_fixture_init(&test.fixture);
