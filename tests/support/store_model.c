@@ -213,7 +213,7 @@ static void model_run_free(struct store_model *model)
         *run = model->live.runs[--model->live.run_count];
     }
     BASE_ASSERT(store_content_is_valid(model->store, part));
-    assert_int_equal(store_content_prepare_free(model->store, part), 0);
+    BASE_ASSERT(store_content_prepare_free(model->store, part) == 0);
     store_content_free(model->store, part);
     BASE_ASSERT(!store_content_is_valid(model->store, part));
 }
@@ -417,7 +417,7 @@ void store_model_free_all(struct store_model *model)
         }
     }
     while (model->live.run_count > 0) {
-        assert_int_equal(store_content_prepare_free(model->store, model->live.runs[model->live.run_count - 1].run), 0);
+        BASE_ASSERT(store_content_prepare_free(model->store, model->live.runs[model->live.run_count - 1].run) == 0);
         store_content_free(model->store, model->live.runs[--model->live.run_count].run);
     }
 }
