@@ -1,0 +1,261 @@
+/* The power-cut simulation: options, workers, the report. See crash.h. */
+#include "crash.h"
+#include "threads.h"
+
+#include "base/message.h"
+#include "base/tooth.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static void usage(FILE *to)
+{
+    fputs(
+        "usage: crash [--cuts N] [--seed S] [--jobs J] [--mode MODE] [--scenario NAME] [--replay CASE]\n"
+        "\n"
+        "Cuts the power of a simulated disk under the filesystem, recovers, checks, and compares the whole tree with\n"
+        "the states that the promises allow.\n"
+        "\n"
+        "  --cuts N         how many (20000); 'all' for the whole enumeration of the mode exhaustive\n"
+        "  --seed S         what is drawn (1)\n"
+        "  --jobs J         processes (as many as there are processors)\n"
+        "  --mode MODE      exhaustive, random, faults, scenario or all (all)\n"
+        "  --scenario NAME  only that scenario\n"
+        "  --replay CASE    one case, as a report names it, with what was done on stderr\n",
+        to);
+}
+
+/* In memory that all workers share. */
+struct shared {
+    struct verify_counts counts;
+    uint64_t cuts_before; /* of the modes before */
+    _Atomic bool is_found;
+};
+
+static struct shared *shared;
+static bool is_replay;
+
+bool crash_goes_on(const struct crash_run *run)
+{
+    uint64_t cuts = __atomic_load_n(&shared->counts.cuts, __ATOMIC_RELAXED) - shared->cuts_before;
+    return !shared->is_found && cuts < run->cuts_wanted;
+}
+
+bool crash_report(const char *replay, const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    shared->is_found = true;
+    printf("crash: DIFFERENCE: %s; replay with --replay %s\n", text, replay);
+    fflush(stdout);
+    return false;
+}
+
+/* What differs from the newest state that was allowed, in words. */
+static void explain(const struct session *session, uint64_t window, struct sim_image *image)
+{
+    const struct fs_options options = {.read_only = true, .cache_size = 1};
+    struct base_reason reason = {""};
+    struct sim_disk disk;
+    struct fs *fs;
+
+    sim_disk_init(&disk, image, false);
+    if (fs_open(&disk.file, &options, &fs, &reason)) {
+        return;
+    }
+    for (unsigned i = 0; i < session->actor_count && session->actor_count == 1; i++) {
+        const struct history *history = &session->histories[i];
+        for (uint32_t k = session->windows[window].lower[i];
+             k <= session->windows[window].upper[i] && k < history->count; k++) {
+            if (!model_fs_compare(history->states[k].model, fs, &reason)) {
+                fprintf(stderr, "  not state %u: %s\n", k, reason.text);
+            }
+        }
+    }
+    fs_close(fs);
+    sim_disk_deinit(&disk);
+}
+
+bool crash_check_cut(const struct session *session, uint64_t window, struct sim_image *image, enum verify_depth depth,
+                     const char *replay)
+{
+    uint64_t directories[ACTORS_MAX];
+    struct base_reason reason = {""};
+    struct verdict verdict;
+
+    for (unsigned i = 0; i < session->actor_count; i++) {
+        directories[i] = session->actors[i].directory;
+    }
+    __atomic_fetch_add(&verify_counts->cuts, 1, __ATOMIC_RELAXED);
+    verify_image(image, directories, session->actor_count, depth, &verdict);
+    if (!verdict.is_good) {
+        return crash_report(replay, "%s", verdict.reason.text);
+    }
+    if (session_allows(session, window, verdict.digests, &reason)) {
+        return true;
+    }
+    if (session->keeps_models) {
+        explain(session, window, image);
+    }
+    return crash_report(replay, "%s", reason.text);
+}
+
+/* --- Modes -------------------------------------------------------------------------------------------------------- */
+
+enum mode { MODE_EXHAUSTIVE, MODE_COUNT };
+
+static const char *const mode_names[] = {"exhaustive"};
+
+static bool run_mode(struct crash_run *run, enum mode mode, const char *scenario)
+{
+    (void)scenario;
+    switch (mode) {
+    case MODE_EXHAUSTIVE:
+        return crash_exhaustive(run);
+    default:
+        return true;
+    }
+}
+
+static double now_s(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* All workers of one mode. */
+static bool run_workers(struct crash_run *run, enum mode mode, const char *scenario)
+{
+    pid_t workers[64];
+    bool good = true;
+    struct verify_counts before = shared->counts;
+    double start_s = now_s();
+
+    shared->cuts_before = before.cuts;
+    fflush(NULL);
+    for (unsigned i = 0; i < run->worker_count; i++) {
+        run->worker = i;
+        workers[i] = fork();
+        if (workers[i] == 0) {
+            good = run_mode(run, mode, scenario);
+            fflush(NULL);
+            _exit(good ? 0 : 1);
+        }
+        if (workers[i] < 0) {
+            fprintf(stderr, "crash: fork: %s\n", strerror(errno));
+            exit(2);
+        }
+    }
+    for (unsigned i = 0; i < run->worker_count; i++) {
+        int status;
+        if (waitpid(workers[i], &status, 0) != workers[i] || !WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+            good = false;
+            if (!WIFEXITED(status)) {
+                printf("crash: DIFFERENCE: a worker died of signal %d in mode %s\n", WTERMSIG(status),
+                       mode_names[mode]);
+            }
+        }
+    }
+    uint64_t cuts = shared->counts.cuts - before.cuts;
+    double taken_s = now_s() - start_s;
+    printf("crash: %s: %" PRIu64 " cuts, %" PRIu64 " distinct images, %.1f s, %.0f cuts/s%s\n", mode_names[mode], cuts,
+           shared->counts.images - before.images, taken_s, (double)cuts / taken_s, good ? "" : ", FAILED");
+    return good;
+}
+
+static bool replay(struct crash_run *run, const char *text)
+{
+    is_replay = true;
+    if (strncmp(text, "exhaustive:", 11) == 0) {
+        return crash_exhaustive_replay(run, text + 11);
+    }
+    fprintf(stderr, "crash: no case: %s\n", text);
+    exit(2);
+}
+
+static void choose_tooth(void)
+{
+#ifdef BEEFTREE_TEETH
+    const char *text = getenv("BEEFTREE_TOOTH");
+    base_tooth_active = text ? (enum base_tooth)atoi(text) : BASE_TOOTH_NONE;
+#endif
+}
+
+int main(int argument_count, char **arguments)
+{
+    static const struct option options[] = {
+        {"cuts", required_argument, NULL, 'c'},     {"seed", required_argument, NULL, 's'},
+        {"jobs", required_argument, NULL, 'j'},     {"mode", required_argument, NULL, 'm'},
+        {"scenario", required_argument, NULL, 'n'}, {"replay", required_argument, NULL, 'r'},
+        {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0},
+    };
+    struct crash_run run = {.seed = 1, .cuts_wanted = 20000};
+    const char *mode = "all";
+    const char *scenario = NULL;
+    const char *case_text = NULL;
+    long jobs = sysconf(_SC_NPROCESSORS_ONLN);
+    bool good = true;
+
+    for (int option; (option = getopt_long(argument_count, arguments, "", options, NULL)) != -1;) {
+        switch (option) {
+        case 'c':
+            run.cuts_wanted = strcmp(optarg, "all") == 0 ? UINT64_MAX : strtoull(optarg, NULL, 0);
+            break;
+        case 's':
+            run.seed = strtoull(optarg, NULL, 0);
+            break;
+        case 'j':
+            jobs = strtol(optarg, NULL, 0);
+            break;
+        case 'm':
+            mode = optarg;
+            break;
+        case 'n':
+            scenario = optarg;
+            break;
+        case 'r':
+            case_text = optarg;
+            break;
+        default:
+            usage(option == 'h' ? stdout : stderr);
+            return option == 'h' ? 0 : 2;
+        }
+    }
+    run.worker_count = jobs < 1 ? 1 : jobs > 64 ? 64 : (unsigned)jobs;
+    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED) {
+        fprintf(stderr, "crash: no memory\n");
+        return 2;
+    }
+    verify_counts = &shared->counts;
+    base_message_configure("crash", BASE_MESSAGE_TO_NOWHERE, 0);
+    choose_tooth();
+    place_make_tree(&run.tree);
+    if (case_text) {
+        base_message_configure("crash", BASE_MESSAGE_TO_STDERR, 0);
+        good = replay(&run, case_text);
+        printf("crash: %s\n", good ? "no difference" : "FAILED");
+        return good ? 0 : 1;
+    }
+    printf("crash: seed %" PRIu64 "\n", run.seed);
+    for (enum mode i = 0; i < MODE_COUNT && good; i++) {
+        if (strcmp(mode, "all") == 0 || strcmp(mode, mode_names[i]) == 0) {
+            good = run_workers(&run, i, scenario);
+        }
+    }
+    return good ? 0 : 1;
+}

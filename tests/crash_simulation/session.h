@@ -1,0 +1,64 @@
+/* One run of a filesystem on a recorded disk: who does operations, which states these made, and which of them a power
+ * cut at any moment of the record may leave (the oracle).
+ *
+ * States of an actor are numbered: 0 is where the session began, k is after its k-th operation that changed something.
+ * At any moment a power cut may leave state k of an actor when lower <= k <= upper: not older than what the last
+ * acknowledged sync covered, not newer than the last operation begun. Between actors: an operation that had ended
+ * before another began is there if that other one is. */
+#ifndef BEEFTREE_TESTS_CRASH_SESSION_H
+#define BEEFTREE_TESTS_CRASH_SESSION_H
+
+#include "operation.h"
+#include "support/sim_disk.h"
+
+enum { ACTORS_MAX = 4 };
+
+struct state {
+    struct digest digest;
+    struct model_fs *model;     /* only while models are kept */
+    uint32_t ended[ACTORS_MAX]; /* states of each actor when the operation that made this one began */
+};
+
+struct history {
+    struct state *states;
+    uint32_t count, capacity;
+};
+
+/* What a cut may leave; an event's tag is the index of its window. */
+struct window {
+    uint32_t lower[ACTORS_MAX], upper[ACTORS_MAX];
+};
+
+struct session {
+    struct sim_image image; /* as the host sees it */
+    struct sim_disk disk;
+    struct fs *fs;
+    struct fs_options options;
+    struct actor actors[ACTORS_MAX];
+    struct history histories[ACTORS_MAX];
+    unsigned actor_count;
+    struct window *windows;
+    uint64_t window_count, window_capacity;
+    bool keeps_models;
+    bool traces; /* says what it does on stderr */
+};
+
+/* On a copy of the image; the model is cloned for the only actor. The filesystem is not open yet. */
+void session_init(struct session *session, const struct sim_image *image, const struct model_fs *model);
+void session_deinit(struct session *session);
+
+int session_open(struct session *session, struct base_reason *ret_reason);
+/* Unmounts. */
+int session_close(struct session *session);
+/* Ends the filesystem as it is; what that writes is recorded, too. */
+void session_abandon(struct session *session);
+
+/* As operation_perform, and notes what became possible. */
+enum outcome session_perform(struct session *session, unsigned actor, const struct operation *operation,
+                             struct base_reason *ret_reason);
+
+/* Whether a recovered tree (a digest for each actor's directory) is one that the window allows. */
+bool session_allows(const struct session *session, uint64_t window, const struct digest *digests,
+                    struct base_reason *ret_reason);
+
+#endif
