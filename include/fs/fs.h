@@ -37,6 +37,7 @@ struct fs;
 
 struct fs_format_options {
     uint32_t page_size; /* 0: the default, FS_PAGE_SIZE_DEFAULT */
+    uint64_t log_size;  /* bytes of the log's ring; see struct store_format_options */
     char label[STORE_LABEL_SIZE];
     uid_t root_uid;
     gid_t root_gid;

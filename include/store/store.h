@@ -44,11 +44,12 @@ struct store;
 
 struct store_format_options {
     uint32_t page_size; /* bytes: a power of two from 4096 to 65536 */
+    uint64_t log_size;  /* bytes: of the log's ring, a multiple of 4096 from 16 KiB to 64 MiB; 0: 1 MiB */
     char label[STORE_LABEL_SIZE];
 };
 
-/* Makes an empty store in an empty file and syncs it: two superblocks, no pages. -EINVAL for a bad page size or a label
- * without end, -EEXIST when the file's first 128 KiB hold anything but zeros. */
+/* Makes an empty store in an empty file and syncs it: two superblocks, the log's ring in zeros, no pages. -EINVAL for a
+ * bad size or a label without end, -EEXIST when the file's first 128 KiB hold anything but zeros. */
 int store_format(struct os_file *file, const struct store_format_options *options);
 
 struct store_open_options {
@@ -57,13 +58,25 @@ struct store_open_options {
 };
 
 /* Reads and checks superblocks, the whole map and the whole bitmap. The store borrows the file until store_close. A
- * writable open first syncs the file (what a process that died had written becomes durable), and makes both superblocks
- * alike where a crash left them different; a read-only one writes nothing.
+ * writable open first syncs the file (what a process that died had written becomes durable), makes both superblocks
+ * alike where a crash left them different, replays the log into a new checkpoint and gives the log a new salt; a
+ * read-only one writes nothing and keeps what the log changes in memory (as much as the log has).
  *   -EMEDIUMTYPE      not a beeftree database        -EPROTONOSUPPORT  of a newer format (or with unknown features)
  *   -EUCLEAN          damaged or cut short           other             the host's error
  * each with a one-line reason (without the file's name). */
 int store_open(struct os_file *file, const struct store_open_options *options, struct store **ret_store,
                struct base_reason *ret_reason);
+
+/* What store_open found in the log. All zero after a clean end. */
+struct store_recovery {
+    uint64_t batches;         /* replayed */
+    uint64_t records;         /* in them */
+    uint64_t dropped_batches; /* the last one, if the disk had not got all of its contents: 0 or 1 */
+    uint64_t pages;           /* that the records changed */
+    uint64_t duration_ms;
+};
+
+void store_get_recovery(struct store *store, struct store_recovery *ret_recovery);
 
 /* Releases memory; writes nothing. For a clean end: store_freeze, store_checkpoint, store_shrink, then this. */
 void store_close(struct store *store);

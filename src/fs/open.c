@@ -138,8 +138,10 @@ int fs_format(struct os_file *file, const struct fs_format_options *options, str
 {
     struct fs fs = {.file = file};
     struct fs_options open_options = {.cache_size = 0};
-    struct store_format_options store_options = {.page_size =
-                                                     options->page_size ? options->page_size : FS_PAGE_SIZE_DEFAULT};
+    struct store_format_options store_options = {
+        .page_size = options->page_size ? options->page_size : FS_PAGE_SIZE_DEFAULT,
+        .log_size = options->log_size,
+    };
     memcpy(store_options.label, options->label, sizeof store_options.label);
     int error = store_format(file, &store_options);
     if (error) {

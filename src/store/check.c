@@ -299,7 +299,8 @@ static void check_counts(struct check *check)
     base_mutex_lock(&space->mutex);
     uint64_t used_blocks = space->used_blocks - STORE_HEADER_BLOCKS - space->unpublished_blocks;
     base_mutex_unlock(&space->mutex);
-    if (!atomic_load(&store->live_dirty) && !atomic_load(&store->is_frozen) && used_blocks != check->used_blocks) {
+    uint64_t expected_blocks = check->used_blocks + (store->redo ? store->redo->added_blocks : 0);
+    if (!atomic_load(&store->live_dirty) && !atomic_load(&store->is_frozen) && used_blocks != expected_blocks) {
         check_problem(check, "the allocator counts %llu used blocks, the trees name %llu",
                       (unsigned long long)used_blocks, (unsigned long long)check->used_blocks);
     }

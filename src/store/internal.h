@@ -19,6 +19,7 @@
 #include "node_cache.h"
 #include "overlay.h"
 #include "radix.h"
+#include "recover.h"
 #include "space.h"
 #include "store/store.h"
 #include "superblock.h"
@@ -66,6 +67,12 @@ struct store {
     struct content_changes changes_frozen;
     struct content_changes changes_spare; /* becomes the live list at a freeze: empty, with room for what is promised */
     size_t changes_promised;              /* changes that may still be noted and need no memory */
+
+    struct redo *redo;                      /* read-only: what the log adds to the checkpoint, or NULL */
+    struct recover_contents *redo_contents; /* while opening */
+    uint64_t recovered_lsn;                 /* of the next record after the log's end */
+    uint64_t recovered_sequence;            /* of the next batch */
+    struct store_recovery recovery;
 
     struct node_cache nodes;
     struct space space;

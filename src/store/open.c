@@ -5,7 +5,8 @@
  * older one, that one is tried.
  *
  * A writable open first syncs and drops what the host has cached: what is read is then what is on the disk, and is
- * durable. It ends by making both slots alike, so that nothing names a state whose blocks may now be overwritten. */
+ * durable. When all has been read, the log included (recover.h), it makes both slots alike, so that nothing names a
+ * state whose blocks may now be overwritten, and only then goes on to a new checkpoint. */
 #include "internal.h"
 
 #include "base/assert.h"
@@ -16,6 +17,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum {
+    FORMAT_LOG_SIZE = 1 << 20, /* bytes */
+    FORMAT_LOG_SIZE_MIN = 16 << 10,
+    FORMAT_WRITE_SIZE = 256 << 10,
+};
 
 /* --- Format ------------------------------------------------------------------------------------------------------- */
 
@@ -35,17 +42,42 @@ static int format_check_empty(struct os_file *file)
     return result;
 }
 
+/* The ring stands behind the header. */
+static void format_place_log(struct superblock *superblock, uint64_t block_count)
+{
+    uint64_t end = STORE_HEADER_BLOCKS + block_count;
+
+    superblock->log = (struct superblock_log){
+        .next_lsn = 1, .next_sequence = 1, .run_count = 1, .runs = {{STORE_HEADER_BLOCKS, block_count}}};
+    superblock->block_count = (end + STORE_SIZE_UNIT_BLOCKS - 1) / STORE_SIZE_UNIT_BLOCKS * STORE_SIZE_UNIT_BLOCKS;
+}
+
+/* Zeros, written and not only allocated: then a sync of the log has no metadata of the host to bring up to date. */
+static int format_write_log(struct os_file *file, uint64_t size)
+{
+    uint8_t *zeros = calloc(1, FORMAT_WRITE_SIZE);
+    int result = zeros ? 0 : -ENOMEM;
+
+    for (uint64_t done = 0; done < size && result == 0;) {
+        uint64_t part = size - done < FORMAT_WRITE_SIZE ? size - done : FORMAT_WRITE_SIZE;
+        result = os_file_write(file, zeros, part, STORE_HEADER_BLOCKS * STORE_BLOCK_SIZE + done);
+        done += part;
+    }
+    free(zeros);
+    return result;
+}
+
 int store_format(struct os_file *file, const struct store_format_options *options)
 {
     struct superblock superblock = {
         .page_size = options->page_size,
         .generation = 1,
-        .block_count = STORE_HEADER_BLOCKS,
         .map = {.kind = NODE_MAP},
         .bitmap = {.kind = NODE_BITMAP},
         .format_time_s = (uint64_t)base_clock_now().tv_sec,
     };
     const uint32_t page_size = options->page_size;
+    const uint64_t log_size = options->log_size ? options->log_size : FORMAT_LOG_SIZE;
 
     if (page_size < STORE_PAGE_SIZE_MIN || page_size > STORE_PAGE_SIZE_MAX || (page_size & (page_size - 1)) != 0) {
         return -EINVAL;
@@ -53,13 +85,20 @@ int store_format(struct os_file *file, const struct store_format_options *option
     if (!memchr(options->label, 0, STORE_LABEL_SIZE)) {
         return -EINVAL;
     }
+    if (log_size < FORMAT_LOG_SIZE_MIN || log_size > SUPERBLOCK_LOG_SIZE_MAX || log_size % STORE_BLOCK_SIZE != 0) {
+        return -EINVAL;
+    }
+    format_place_log(&superblock, log_size / STORE_BLOCK_SIZE);
     memcpy(superblock.label, options->label, strlen(options->label) + 1);
     int result = format_check_empty(file);
     if (result == 0) {
         result = base_random_system(superblock.identifier, STORE_IDENTIFIER_SIZE);
     }
     if (result == 0) {
-        result = os_file_allocate(file, 0, STORE_HEADER_BLOCKS * STORE_BLOCK_SIZE);
+        result = os_file_allocate(file, 0, superblock.block_count * STORE_BLOCK_SIZE);
+    }
+    if (result == 0) {
+        result = format_write_log(file, log_size);
     }
     superblock.identifier[6] = (uint8_t)((superblock.identifier[6] & 0x0F) | 0x40); /* a UUID of version 4 */
     superblock.identifier[8] = (uint8_t)((superblock.identifier[8] & 0x3F) | 0x80);
@@ -212,6 +251,8 @@ static int store_load(struct store *store, const struct superblock *superblock, 
 
 static void store_destroy(struct store *store)
 {
+    recover_contents_destroy(store->redo_contents);
+    redo_destroy(store->redo);
     overlay_deinit(&store->live);
     overlay_deinit(&store->frozen);
     free(store->changes_live.items);
@@ -317,6 +358,23 @@ static int open_repair(struct store *store, const struct superblock_slots *slots
     return result == 0 ? os_file_sync(store->file) : result;
 }
 
+/* The newest state is loaded: now the log. */
+static int open_recover(struct store *store, const struct superblock_slots *slots, unsigned slot,
+                        struct base_reason *ret_reason)
+{
+    int result = recover_replay(store, ret_reason);
+
+    if (result == 0 && !store->read_only) {
+        result = open_repair(store, slots, slot);
+        if (result < 0) {
+            base_reason_set(ret_reason, "the superblock can't be written: %s", strerror(-result));
+        } else {
+            result = recover_finish(store, ret_reason);
+        }
+    }
+    return result;
+}
+
 int store_open(struct os_file *file, const struct store_open_options *options, struct store **ret_store,
                struct base_reason *ret_reason)
 {
@@ -341,22 +399,13 @@ int store_open(struct os_file *file, const struct store_open_options *options, s
     if (result == 0) {
         result = open_newest(file, options, slots, &store, &slot, ret_reason);
     }
-    if (result == 0 && !options->read_only) {
-        result = open_repair(store, slots, slot);
-        if (result < 0) {
-            base_reason_set(ret_reason, "the superblock can't be written: %s", strerror(-result));
-            store_destroy(store);
-        }
-    }
-    if (result == 0 && !options->read_only) {
-        result = log_init(store);
-        if (result < 0) {
-            base_reason_set(ret_reason, "out of memory");
-            store_destroy(store);
-        }
-    }
     if (result == 0) {
-        *ret_store = store;
+        result = open_recover(store, slots, slot, ret_reason);
+        if (result < 0) {
+            store_destroy(store);
+        } else {
+            *ret_store = store;
+        }
     }
 out:
     free(slots);

@@ -1,5 +1,6 @@
 /* Pages: numbers, reading, writing, freeing, and reservations. The map is asked in the order live overlay, frozen
- * overlay, tree; only overlays change between checkpoints. */
+ * overlay, tree; only overlays change between checkpoints. A read-only store that replayed a log has no overlays: the
+ * pages that the log changes are rebuilt at each reading (recover.h). */
 #include "internal.h"
 
 #include "base/assert.h"
@@ -86,19 +87,37 @@ int store_page_read_at(struct store *store, uint64_t page, struct node_ref ref, 
     return 0;
 }
 
-int store_page_read(struct store *store, uint64_t page, void *buffer)
+/* A page that the log does not change. */
+static int page_read_mapped(struct store *store, uint64_t page, void *buffer, struct base_reason *ret_reason)
 {
-    struct base_reason reason;
     struct node_ref ref;
-    int result = store_map_find(store, page, &ref, &reason);
+    int result = store_map_find(store, page, &ref, ret_reason);
 
     if (result == 0 && ref.block == 0) {
-        base_reason_set(&reason, "page %llu is not in the page map", (unsigned long long)page);
+        base_reason_set(ret_reason, "page %llu is not in the page map", (unsigned long long)page);
         result = -EUCLEAN;
     }
-    if (result == 0) {
-        result = store_page_read_at(store, page, ref, buffer, &reason);
+    return result < 0 ? result : store_page_read_at(store, page, ref, buffer, ret_reason);
+}
+
+/* A page that the log changes, of a read-only store. */
+static int page_read_replayed(struct store *store, const struct redo_page *replayed, void *buffer,
+                              struct base_reason *ret_reason)
+{
+    if (replayed->is_freed) {
+        base_reason_set(ret_reason, "page %llu is not in use", (unsigned long long)replayed->page);
+        return -EUCLEAN;
     }
+    return redo_rebuild(store, store->redo, replayed, buffer, ret_reason);
+}
+
+int store_page_read(struct store *store, uint64_t page, void *buffer)
+{
+    const struct redo_page *replayed = store->redo ? redo_find(store->redo, page) : NULL;
+    struct base_reason reason;
+    int result = replayed ? page_read_replayed(store, replayed, buffer, &reason)
+                          : page_read_mapped(store, page, buffer, &reason);
+
     if (result == -EUCLEAN) {
         store_report_damage(store, &reason);
     } else if (result < 0) {

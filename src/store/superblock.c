@@ -136,6 +136,8 @@ static bool superblock_tree_is_valid(const struct radix_tree *tree, uint64_t blo
 
 static bool superblock_log_is_valid(const struct superblock_log *log, uint64_t block_count)
 {
+    uint64_t size = 0; /* bytes */
+
     if (log->run_count > SUPERBLOCK_LOG_RUNS) {
         return false;
     }
@@ -146,11 +148,15 @@ static bool superblock_log_is_valid(const struct superblock_log *log, uint64_t b
                 return false;
             }
         } else if (run->block < STORE_HEADER_BLOCKS || run->block >= block_count || run->block_count == 0 ||
-                   run->block_count > block_count - run->block) {
+                   run->block_count > block_count - run->block ||
+                   run->block_count > SUPERBLOCK_LOG_SIZE_MAX / STORE_BLOCK_SIZE) {
             return false;
         }
+        size += run->block_count * STORE_BLOCK_SIZE;
     }
-    return true;
+    return size <= SUPERBLOCK_LOG_SIZE_MAX && log->next_position % STORE_BLOCK_SIZE == 0 &&
+           (log->next_position < size || log->next_position == 0) && log->next_lsn <= SUPERBLOCK_LOG_NUMBER_MAX &&
+           log->next_sequence <= SUPERBLOCK_LOG_NUMBER_MAX;
 }
 
 /* The name of the first field out of its range, or NULL. */

@@ -8,12 +8,14 @@
 
 #include <stdint.h>
 
-#define SUPERBLOCK_VERSION     1U
-#define SUPERBLOCK_SLOTS       2U
-#define SUPERBLOCK_LOG_RUNS    32U
-#define STORE_HEADER_BLOCKS    32U                 /* never allocated */
-#define STORE_SIZE_UNIT_BLOCKS 16U                 /* the file's size is a multiple of the largest page */
-#define STORE_BLOCKS_MAX       (UINT64_C(1) << 40) /* 4 PiB */
+#define SUPERBLOCK_VERSION        1U
+#define SUPERBLOCK_SLOTS          2U
+#define SUPERBLOCK_LOG_RUNS       32U
+#define SUPERBLOCK_LOG_SIZE_MAX   (UINT64_C(64) << 20) /* bytes of the log's ring */
+#define SUPERBLOCK_LOG_NUMBER_MAX (UINT64_C(1) << 62)  /* of a next LSN or sequence number */
+#define STORE_HEADER_BLOCKS       32U                  /* never allocated */
+#define STORE_SIZE_UNIT_BLOCKS    16U                  /* the file's size is a multiple of the largest page */
+#define STORE_BLOCKS_MAX          (UINT64_C(1) << 40)  /* 4 PiB */
 
 /* First block of a slot. */
 static inline uint64_t superblock_place(unsigned slot)
@@ -26,7 +28,7 @@ struct superblock_log_run {
     uint64_t block_count;
 };
 
-/* Where the log is. Nothing here looks into it; it is kept as it is from superblock to superblock. */
+/* Where the log is. Nothing here looks into it. */
 struct superblock_log {
     uint64_t salt;
     uint64_t next_lsn;

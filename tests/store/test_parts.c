@@ -175,7 +175,7 @@ static void test_superblock(void **state)
         .bitmap = {NODE_BITMAP, 1, {101, 0x99}},
         .page_count = 55,
         .content_block_count = 66,
-        .log = {11, 12, 13, 14, 2, {{200, 10}, {300, 20}}},
+        .log = {11, 12, 8192, 14, 2, {{200, 10}, {300, 20}}},
         .format_time_s = 1234567890,
     };
     struct superblock decoded;
@@ -201,7 +201,7 @@ static void test_superblock(void **state)
     base_put_le64(expected + 184, 66);
     base_put_le64(expected + 192, 11);
     base_put_le64(expected + 200, 12);
-    base_put_le64(expected + 208, 13);
+    base_put_le64(expected + 208, 8192);
     base_put_le64(expected + 216, 14);
     base_put_le32(expected + 224, 2);
     base_put_le64(expected + 232, 200);
