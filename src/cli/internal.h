@@ -34,6 +34,7 @@ struct cli_command {
 extern const struct cli_command cli_command_check;
 extern const struct cli_command cli_command_mkfs;
 extern const struct cli_command cli_command_status;
+extern const struct cli_command cli_command_sync;
 extern const struct cli_command cli_command_unmount;
 
 void cli_print_help(const struct cli_command *command);
@@ -49,6 +50,10 @@ bool cli_has_one_argument(const struct cli_command *command, int argument_count,
 /* The answer of a mount to the status ioctl, NUL-terminated in allocated memory. path: a file or directory in it;
  * -ENOTTY when it is in no mount of ours. */
 int cli_ask_status(const char *path, char **ret_text);
+
+/* Makes everything durable in the mount that an open file or directory is in (command_sync.c). -ENOTTY when it is none
+ * of ours, -EPERM when it is somebody else's. */
+int cli_sync_mount(int descriptor);
 
 /* Opens a database and takes its locks; explains failures. The path is made absolute, links resolved, for the caller
  * to free. A negative errno, -EBUSY when it is in use. */

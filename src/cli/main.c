@@ -1,4 +1,4 @@
-/* beeftree: makes, checks and watches databases, and unmounts them. The commands stand in a table. */
+/* beeftree: makes, checks, watches, syncs and unmounts databases. The commands stand in a table. */
 #include "internal.h"
 
 #include "base/message.h"
@@ -8,10 +8,7 @@
 #include <string.h>
 
 static const struct cli_command *const commands[] = {
-    &cli_command_mkfs,
-    &cli_command_check,
-    &cli_command_status,
-    &cli_command_unmount,
+    &cli_command_mkfs, &cli_command_check, &cli_command_status, &cli_command_sync, &cli_command_unmount,
 };
 
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])

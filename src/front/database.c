@@ -147,7 +147,7 @@ static int open_filesystem(const struct front_options *options, struct front_dat
     struct fs_options fs_options = {
         .read_only = options->read_only,
         .cache_size = (size_t)options->cache_size,
-        .commit_interval_ms = options->read_only ? 0 : 2000,
+        .commit_interval_ms = options->read_only ? 0 : (uint64_t)options->commit_s * 1000,
     };
     struct base_reason reason = {""};
     int result = fs_open(database->file, &fs_options, &database->fs, &reason);

@@ -49,8 +49,10 @@ void front_failure_set(struct front_failure *failure, enum front_exit status, co
 
 /* --- Options (options.c) */
 
-#define FRONT_THREADS_DEFAULT 10U /* bounds the memory of request buffers: about 2 MiB a thread */
-#define FRONT_THREADS_MAX     64U
+#define FRONT_THREADS_DEFAULT  10U /* bounds the memory of request buffers: about 2 MiB a thread */
+#define FRONT_THREADS_MAX      64U
+#define FRONT_COMMIT_S_DEFAULT 2U
+#define FRONT_COMMIT_S_MAX     3600U
 
 struct front_options {
     char *database;    /* absolute path */
@@ -58,6 +60,9 @@ struct front_options {
     bool show_help, show_version;
     bool foreground, debug, single_threaded;
     bool read_only, nonempty;
+    bool sync;          /* every change is durable before its reply */
+    bool dirsync;       /* changes of names are */
+    uint32_t commit_s;  /* unasked, what was changed is durable after so many seconds */
     uint32_t page_size; /* 0: not given */
     bool has_label;
     char label[STORE_LABEL_SIZE];
@@ -108,9 +113,10 @@ struct front {
     uint32_t offered;         /* INIT flags that the kernel offered; before any other thread runs */
     atomic_bool is_answering; /* INIT was answered */
     struct base_mutex directories_mutex;
-    struct front_directory *directories;                                /* open ones */
-    _Atomic uint64_t requests[FRONT_OPCODE_MAX];                        /* received */
-    _Atomic uint64_t writes_finished;                                   /* answered WRITEs */
+    struct front_directory *directories;         /* open ones */
+    _Atomic uint64_t requests[FRONT_OPCODE_MAX]; /* received */
+    /* WRITEs of what was stored through mappings: received, answered. */
+    _Atomic uint64_t mapped_writes_received, mapped_writes_finished;
     void (*report)(void *context, const struct front_failure *failure); /* NULL failure: the mount answers */
     void *report_context;
 };
@@ -135,6 +141,10 @@ void front_signals_block(void);
 int front_signals_start(struct front_signals *signals, struct front *front);
 void front_signals_stop(struct front_signals *signals);
 
+/* Until every WRITE of mapped stores that was received before the call is finished; says how many were received. Not
+ * for the only thread that serves, unless it is serving: then there is nothing to wait for. */
+uint64_t front_wait_for_mapped_writes(struct front *front);
+
 extern const struct fuse_custom_io front_wire_io;
 extern const struct fuse_lowlevel_ops front_operations;
 const char *front_opcode_name(unsigned opcode); /* NULL: unknown */
@@ -153,6 +163,11 @@ int front_startup_foreground(const struct front_options *options);
 #define FRONT_TIMEOUT_S   1.0e9    /* we are the only writer: what the kernel knows stays true */
 #define FRONT_IO_SIZE     65536U   /* st_blksize of files: stdio takes it as the size of its buffers */
 #define FRONT_BUFFER_SIZE 1048576U /* the largest READ and READDIRPLUS */
+
+/* Unless a change failed, it has to be durable before its reply when the mount was made so (-o sync, -o dirsync). The
+ * result, or why it could not be made durable (the change is there all the same, until the mount ends). */
+enum front_change { FRONT_CHANGE_NAMES, FRONT_CHANGE_CONTENTS };
+int front_settle(fuse_req_t request, enum front_change change, int result);
 
 struct front *front_of(fuse_req_t request);
 struct fs_caller front_caller(fuse_req_t request);

@@ -13,8 +13,8 @@
 
 /* Handed on. */
 static const char *const passed_words[] = {
-    "rw",   "ro",    "suid",    "nosuid", "dev",     "nodev",       "exec",       "noexec",
-    "sync", "async", "dirsync", "atime",  "noatime", "allow_other", "allow_root", "auto_unmount",
+    "rw",     "ro",    "suid",    "nosuid",      "dev",        "nodev",        "exec",
+    "noexec", "atime", "noatime", "allow_other", "allow_root", "auto_unmount",
 };
 static const char *const passed_prefixes[] = {"context=", "fscontext=", "defcontext=", "rootcontext="};
 
@@ -101,6 +101,18 @@ static int take_cache(struct front_options *options, const char *word, const cha
     return 0;
 }
 
+static int take_commit(struct front_options *options, const char *word, const char *value,
+                       struct front_failure *failure)
+{
+    uint64_t number = 0;
+
+    if (base_parse_number(value, &number) < 0 || number < 1 || number > FRONT_COMMIT_S_MAX) {
+        return refuse(word, "a number of seconds from 1 to 3600 is wanted", failure);
+    }
+    options->commit_s = (uint32_t)number;
+    return 0;
+}
+
 static int take_threads(struct front_options *options, const char *word, const char *value,
                         struct front_failure *failure)
 {
@@ -129,6 +141,9 @@ static int take_value(struct front_options *options, const char *word, struct fr
     if ((value = value_of(word, "cache"))) {
         return take_cache(options, word, value, failure);
     }
+    if ((value = value_of(word, "commit"))) {
+        return take_commit(options, word, value, failure);
+    }
     if ((value = value_of(word, "max_threads"))) {
         return take_threads(options, word, value, failure);
     }
@@ -144,6 +159,20 @@ static int take_value(struct front_options *options, const char *word, struct fr
     return 1;
 }
 
+/* Not handed on: for each write(2) the kernel would send an FSYNC after WRITEs that have been synced already. */
+static bool take_sync(struct front_options *options, const char *word)
+{
+    if (strcmp(word, "sync") == 0 || strcmp(word, "async") == 0) {
+        options->sync = word[0] == 's';
+        return true;
+    }
+    if (strcmp(word, "dirsync") == 0) {
+        options->dirsync = true;
+        return true;
+    }
+    return false;
+}
+
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
 
 int front_option_word(struct front_options *options, const char *word, struct front_failure *failure)
@@ -152,6 +181,9 @@ int front_option_word(struct front_options *options, const char *word, struct fr
 
     if (result <= 0) {
         return result;
+    }
+    if (take_sync(options, word)) {
+        return 0;
     }
     if (strcmp(word, "nonempty") == 0) {
         options->nonempty = true;

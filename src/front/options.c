@@ -152,6 +152,7 @@ int front_options_parse(int argument_count, char **arguments, struct front_optio
     struct front_options options = {
         .cache_size = (uint64_t)64 << 20,
         .threads_max = FRONT_THREADS_DEFAULT,
+        .commit_s = FRONT_COMMIT_S_DEFAULT,
         .root_uid = getuid(),
         .root_gid = getgid(),
         .root_mode = 0755,

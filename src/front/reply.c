@@ -21,6 +21,18 @@ struct fs_caller front_caller(fuse_req_t request)
     return (struct fs_caller){.uid = context->uid, .gid = context->gid};
 }
 
+int front_settle(fuse_req_t request, enum front_change change, int result)
+{
+    const struct front *front = front_of(request);
+    bool is_wanted = front->options->sync || (front->options->dirsync && change == FRONT_CHANGE_NAMES);
+
+    if (result < 0 || !is_wanted) {
+        return result;
+    }
+    int synced = fs_sync(front->fs);
+    return synced < 0 ? synced : result;
+}
+
 /* What a program may see. The layers below use some numbers in a sense of their own. */
 static int visible_error(int result)
 {

@@ -91,6 +91,7 @@ void front_setattr(fuse_req_t request, fuse_ino_t inode, struct stat *wanted, in
     } else {
         result = fs_set_attributes(fs, &caller, inode, &changes, &attributes);
     }
+    result = front_settle(request, FRONT_CHANGE_CONTENTS, result);
     front_reply_attributes(request, result, &attributes);
 }
 

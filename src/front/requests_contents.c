@@ -48,12 +48,15 @@ void front_write(fuse_req_t request, fuse_ino_t inode, const char *bytes, size_t
         /* A late write of a mapped page is no one's in particular: its request carries no caller. */
         result = fs_write(front->fs, info->writepage ? NULL : &caller, inode, (uint64_t)offset, bytes, size);
     }
-    if (result < 0) {
-        front_reply_result(request, (int)result);
+    int settled = front_settle(request, FRONT_CHANGE_CONTENTS, result < 0 ? (int)result : 0);
+    if (settled < 0) {
+        front_reply_result(request, settled);
     } else {
         (void)fuse_reply_write(request, (size_t)result);
     }
-    atomic_fetch_add_explicit(&front->writes_finished, 1, memory_order_relaxed);
+    if (info->writepage) {
+        atomic_fetch_add(&front->mapped_writes_finished, 1);
+    }
 }
 
 /* Files and directories alike: everything accepted so far becomes durable. */

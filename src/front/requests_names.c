@@ -40,8 +40,14 @@ static int make(fuse_req_t request, fuse_ino_t parent, const char *name, const s
                 struct fs_entry *ret_entry)
 {
     struct fs_caller caller = front_caller(request);
+    struct fs *fs = front_of(request)->fs;
+    int made = fs_make(fs, &caller, parent, name, what, ret_entry);
+    int result = front_settle(request, FRONT_CHANGE_NAMES, made);
 
-    return fs_make(front_of(request)->fs, &caller, parent, name, what, ret_entry);
+    if (made == 0 && result < 0) {
+        fs_forget(fs, ret_entry->attributes.inode, 1);
+    }
+    return result;
 }
 
 void front_create(fuse_req_t request, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *info)
@@ -93,25 +99,37 @@ void front_symlink(fuse_req_t request, const char *target, fuse_ino_t parent, co
 
 void front_link(fuse_req_t request, fuse_ino_t inode, fuse_ino_t parent, const char *name)
 {
+    struct fs *fs = front_of(request)->fs;
     struct fs_entry entry;
+    int linked = fs_link(fs, inode, parent, name, &entry);
+    int result = front_settle(request, FRONT_CHANGE_NAMES, linked);
 
-    front_reply_entry(request, fs_link(front_of(request)->fs, inode, parent, name, &entry), &entry);
+    if (linked == 0 && result < 0) {
+        fs_forget(fs, entry.attributes.inode, 1);
+    }
+    front_reply_entry(request, result, &entry);
 }
 
 void front_unlink(fuse_req_t request, fuse_ino_t parent, const char *name)
 {
-    front_reply_result(request, fs_unlink(front_of(request)->fs, parent, name));
+    int result = fs_unlink(front_of(request)->fs, parent, name);
+
+    front_reply_result(request, front_settle(request, FRONT_CHANGE_NAMES, result));
 }
 
 void front_rmdir(fuse_req_t request, fuse_ino_t parent, const char *name)
 {
-    front_reply_result(request, fs_rmdir(front_of(request)->fs, parent, name));
+    int result = fs_rmdir(front_of(request)->fs, parent, name);
+
+    front_reply_result(request, front_settle(request, FRONT_CHANGE_NAMES, result));
 }
 
 void front_rename(fuse_req_t request, fuse_ino_t parent, const char *name, fuse_ino_t new_parent, const char *new_name,
                   unsigned flags)
 {
-    front_reply_result(request, fs_rename(front_of(request)->fs, parent, name, new_parent, new_name, flags));
+    int result = fs_rename(front_of(request)->fs, parent, name, new_parent, new_name, flags);
+
+    front_reply_result(request, front_settle(request, FRONT_CHANGE_NAMES, result));
 }
 
 void front_readlink(fuse_req_t request, fuse_ino_t inode)

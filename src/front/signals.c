@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #define WAKE_SIGNAL              SIGUSR2
-#define FUSE_OPCODE_WRITE        16U    /* of linux/fuse.h */
-#define QUEUED_WRITES_TIMEOUT_MS 10000U /* others may go on writing all the time */
+#define QUEUED_WRITES_TIMEOUT_MS 10000U /* others may go on storing all the time */
+#define FINISH_TIMEOUT_MS        60000U /* of a disk that hangs */
 
 static void do_nothing(int signal_number)
 {
@@ -44,6 +44,18 @@ void front_signals_block(void)
     (void)sigaction(WAKE_SIGNAL, &wake, NULL);
 }
 
+uint64_t front_wait_for_mapped_writes(struct front *front)
+{
+    const struct timespec pause = {.tv_nsec = 1000 * 1000};
+    uint64_t received = atomic_load(&front->mapped_writes_received);
+    uint64_t end_ms = base_clock_monotonic_ms() + FINISH_TIMEOUT_MS;
+
+    while (atomic_load(&front->mapped_writes_finished) < received && base_clock_monotonic_ms() < end_ms) {
+        (void)nanosleep(&pause, NULL);
+    }
+    return received;
+}
+
 /* syncfs only hands the writes to the queue of the device. Behind them a request of ours can't be answered before they
  * have been received. More than max_background of them come in portions: as long as more are waiting, those between two
  * of our requests are many. What was received must also be finished: libfuse drops a request that a thread has read
@@ -51,21 +63,16 @@ void front_signals_block(void)
 static void wait_for_queued_writes(struct front *front, int descriptor)
 {
     const struct timespec pause = {.tv_nsec = 1000 * 1000};
-    _Atomic uint64_t *received = &front->requests[FUSE_OPCODE_WRITE];
     uint64_t end_ms = base_clock_monotonic_ms() + QUEUED_WRITES_TIMEOUT_MS;
     unsigned quiet_rounds = 0; /* a few: a thread may have received a request and not yet counted it */
     struct statfs answer;
 
     while (quiet_rounds < 3 && base_clock_monotonic_ms() < end_ms) {
-        uint64_t before = atomic_load(received);
+        uint64_t before = atomic_load(&front->mapped_writes_received);
         if (fstatfs(descriptor, &answer) < 0) {
             return;
         }
-        if (atomic_load(received) != before) {
-            quiet_rounds = 0;
-            continue;
-        }
-        quiet_rounds += atomic_load(&front->writes_finished) == before;
+        quiet_rounds = front_wait_for_mapped_writes(front) == before ? quiet_rounds + 1 : 0;
         (void)nanosleep(&pause, NULL);
     }
 }

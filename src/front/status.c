@@ -52,6 +52,9 @@ static void add_state(cJSON *root, struct front *front, const struct fs_statisti
     }
     add_number(state, "cache_size", front->options->cache_size);
     add_number(state, "page_size", statistics->page_size);
+    (void)cJSON_AddBoolToObject(state, "sync", front->options->sync);
+    (void)cJSON_AddBoolToObject(state, "dirsync", front->options->dirsync);
+    add_number(state, "commit_s", front->options->commit_s);
     add_number(state, "threads_max", front->options->single_threaded ? 1 : front->options->threads_max);
     add_number(state, "inodes_in_use", statistics->inodes_in_use);
     add_number(state, "inode_bytes", statistics->inode_bytes);

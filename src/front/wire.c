@@ -13,6 +13,18 @@
 /* Lookups and listings of one directory at once; set-id bits cleared by us, which saves a GETXATTR per write. */
 #define EXTRA_FLAGS ((uint32_t)(FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2))
 
+/* A WRITE that no program waits for: what was stored through a mapping. */
+static bool is_mapped_write(const struct fuse_in_header *header, const void *buffer, size_t size)
+{
+    struct fuse_write_in arguments;
+
+    if (header->opcode != FUSE_WRITE || size < sizeof *header + sizeof arguments) {
+        return false;
+    }
+    memcpy(&arguments, (const char *)buffer + sizeof *header, sizeof arguments);
+    return (arguments.write_flags & FUSE_WRITE_CACHE) != 0;
+}
+
 static void see_request(struct front *front, const void *buffer, size_t size)
 {
     struct fuse_in_header header;
@@ -20,6 +32,9 @@ static void see_request(struct front *front, const void *buffer, size_t size)
     memcpy(&header, buffer, sizeof header);
     unsigned index = header.opcode < FRONT_OPCODE_MAX ? header.opcode : 0;
     atomic_fetch_add_explicit(&front->requests[index], 1, memory_order_relaxed);
+    if (is_mapped_write(&header, buffer, size)) {
+        atomic_fetch_add(&front->mapped_writes_received, 1);
+    }
     if (header.opcode == FUSE_INIT && size >= sizeof header + offsetof(struct fuse_init_in, flags) + 4) {
         memcpy(&front->offered, (const char *)buffer + sizeof header + offsetof(struct fuse_init_in, flags),
                sizeof front->offered);
