@@ -211,14 +211,11 @@ static int load_log(struct load *load, const struct superblock_log *log, struct 
     return result;
 }
 
-/* Reads both trees of a superblock and fills space and page numbers. */
-static int store_load(struct store *store, const struct superblock *superblock, struct base_reason *ret_reason)
+/* Before anything is sized by what the superblock says. */
+static int load_check_size(struct os_file *file, const struct superblock *superblock, struct base_reason *ret_reason)
 {
-    struct load load = {.store = store};
-    const struct radix_visitor map_visitor = {&load, load_node, load_map_leaf, NULL};
-    const struct radix_visitor bitmap_visitor = {&load, load_node, load_bitmap_leaf, NULL};
     uint64_t size;
-    int result = os_file_get_size(store->file, &size);
+    int result = os_file_get_size(file, &size);
 
     if (result < 0) {
         base_reason_set(ret_reason, "%s", strerror(-result));
@@ -230,7 +227,16 @@ static int store_load(struct store *store, const struct superblock *superblock, 
                         expected_size);
         return -EUCLEAN;
     }
-    result = load_log(&load, &superblock->log, ret_reason);
+    return 0;
+}
+
+/* Reads both trees of a superblock and fills space and page numbers. */
+static int store_load(struct store *store, const struct superblock *superblock, struct base_reason *ret_reason)
+{
+    struct load load = {.store = store};
+    const struct radix_visitor map_visitor = {&load, load_node, load_map_leaf, NULL};
+    const struct radix_visitor bitmap_visitor = {&load, load_node, load_bitmap_leaf, NULL};
+    int result = load_log(&load, &superblock->log, ret_reason);
     if (result == 0) {
         result = radix_walk(&store->nodes, &superblock->map, &map_visitor, ret_reason);
     }
@@ -272,9 +278,13 @@ static void store_destroy(struct store *store)
 static int store_create(struct os_file *file, const struct store_open_options *options,
                         const struct superblock *superblock, struct store **ret_store, struct base_reason *ret_reason)
 {
-    struct store *store = calloc(1, sizeof *store);
-    int result = -ENOMEM;
+    int result = load_check_size(file, superblock, ret_reason);
 
+    if (result < 0) {
+        return result;
+    }
+    struct store *store = calloc(1, sizeof *store);
+    result = -ENOMEM;
     base_reason_set(ret_reason, "out of memory");
     if (!store) {
         return result;
