@@ -14,8 +14,8 @@ enum {
     ENTRIES_MAX = 200000, /* of one listing: more than any input can hold */
     PLACES_MAX = 64,
     STEPS_MAX = 48,
-    READ_SIZE_MAX = 300000,
-    WRITE_SIZE_MAX = 200000,
+    READ_SIZE_MAX = 140000,
+    WRITE_SIZE_MAX = 140000,
     CACHE_SIZE = 1 << 20,
 };
 
