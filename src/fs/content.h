@@ -97,6 +97,9 @@ int fs_content_row_to_chunk(struct fs *fs, uint64_t inode, const struct fs_conte
 /* Whether a line about damage may be sent now: a few a second. */
 bool fs_content_may_report(void);
 
+/* The bytes of blocks of an inode, unchecked; a failure is also a line that names the inode. */
+int fs_content_read_run(struct fs *fs, uint64_t inode, uint64_t offset, struct store_run run, void *buffer);
+
 /* Compares count blocks of one run with their checksums; -EIO with a (rate-limited) message. */
 int fs_content_verify(uint64_t inode, uint64_t offset, uint64_t first_block, const uint8_t *bytes,
                       const uint64_t *checksums, uint32_t count);
@@ -192,6 +195,10 @@ struct fs_free_batch {
 
 int fs_free_batch_collect(struct fs *fs, struct txn *txn, uint64_t inode, uint64_t from, uint32_t rows_max,
                           struct fs_free_batch *ret_batch);
+/* Begins the transaction for a batch and so many rows beside it; on a full disk for a smaller batch, collected anew:
+ * what is kept for operations that free space is not enough for a large one. */
+int fs_free_batch_begin(struct fs *fs, uint64_t inode, uint64_t from, uint32_t rows_beside, uint64_t content_blocks,
+                        struct fs_free_batch *batch, struct txn **ret_txn);
 /* Writer: deletes the rows and frees the runs. */
 int fs_free_batch_apply(struct fs *fs, struct txn *txn, uint64_t inode, const struct fs_free_batch *batch);
 

@@ -30,6 +30,17 @@ bool fs_content_may_report(void)
     return true;
 }
 
+int fs_content_read_run(struct fs *fs, uint64_t inode, uint64_t offset, struct store_run run, void *buffer)
+{
+    int ret = store_content_read(fs->store, run, buffer);
+
+    if (ret < 0 && fs_content_may_report()) {
+        base_message(BASE_MESSAGE_ERROR, "inode %" PRIu64 ": contents at offset %" PRIu64 " can't be read: %s", inode,
+                     offset, strerror(-ret));
+    }
+    return ret;
+}
+
 int fs_content_verify(uint64_t inode, uint64_t offset, uint64_t first_block, const uint8_t *bytes,
                       const uint64_t *checksums, uint32_t count)
 {
@@ -57,7 +68,7 @@ int fs_content_load_block(struct fs *fs, uint64_t inode, uint64_t offset, const 
         memset(buffer, 0, STORE_BLOCK_SIZE);
         return 0;
     }
-    ret = store_content_read(fs->store, (struct store_run){block, 1}, buffer);
+    ret = fs_content_read_run(fs, inode, offset, (struct store_run){block, 1}, buffer);
     if (ret < 0) {
         return ret;
     }

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 
 #define FREEING_KEY_SIZE 17U
+#define SMALLER_BATCH    8U /* how many times smaller the next attempt is when there is no space */
 
 int fs_freeing_decode(struct btree_slice key, struct btree_slice value, uint64_t *ret_inode, uint64_t *ret_from)
 {
@@ -118,6 +119,25 @@ int fs_free_batch_collect(struct fs *fs, struct txn *txn, uint64_t inode, uint64
     return ret == -ENOENT ? 0 : ret;
 }
 
+int fs_free_batch_begin(struct fs *fs, uint64_t inode, uint64_t from, uint32_t rows_beside, uint64_t content_blocks,
+                        struct fs_free_batch *batch, struct txn **ret_txn)
+{
+    uint32_t rows_max = batch->rows;
+
+    for (;;) {
+        struct txn_need need = fs_content_need(fs, batch->rows + rows_beside, content_blocks, true);
+        int ret = txn_begin(fs->engine, &need, ret_txn);
+        if (ret != -ENOSPC || rows_max <= 1) {
+            return ret;
+        }
+        rows_max = rows_max > SMALLER_BATCH ? rows_max / SMALLER_BATCH : 1;
+        ret = fs_free_batch_collect(fs, NULL, inode, from, rows_max, batch);
+        if (ret < 0) {
+            return ret;
+        }
+    }
+}
+
 int fs_free_batch_apply(struct fs *fs, struct txn *txn, uint64_t inode, const struct fs_free_batch *batch)
 {
     uint8_t from[FS_CONTENT_KEY_SIZE], to[FS_CONTENT_KEY_SIZE];
@@ -184,7 +204,6 @@ static int step(struct freeing *freeing)
 {
     struct fs *fs = freeing->fs;
     uint32_t rows_max = fs_content_rows_max(fs, FS_FREE_ROWS_MAX);
-    struct txn_need need = fs_content_need(fs, rows_max, 0, true);
     struct txn *txn;
     int ret = fs_free_batch_collect(fs, NULL, freeing->inode, freeing->from, rows_max, &freeing->batch);
 
@@ -194,7 +213,7 @@ static int step(struct freeing *freeing)
     if (freeing->batch.rows == 0 && !freeing->has_freeing_row) {
         return 0;
     }
-    ret = txn_begin(fs->engine, &need, &txn);
+    ret = fs_free_batch_begin(fs, freeing->inode, freeing->from, 0, 0, &freeing->batch, &txn);
     if (ret < 0) {
         return ret;
     }

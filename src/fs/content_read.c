@@ -51,7 +51,7 @@ static int read_cut_block(struct reader *reader, uint32_t index)
     uint64_t start = reader->extent_offset + (uint64_t)index * STORE_BLOCK_SIZE;
     uint64_t from = max_u64(start, reader->offset), to = min_u64(start + STORE_BLOCK_SIZE, reader->end);
     struct store_run run = {reader->extent.block + index, 1};
-    int ret = store_content_read(reader->fs->store, run, block);
+    int ret = fs_content_read_run(reader->fs, reader->inode, start, run, block);
 
     if (ret < 0) {
         return ret;
@@ -69,7 +69,7 @@ static int read_whole_blocks(struct reader *reader, uint32_t index, uint32_t cou
     uint64_t start = reader->extent_offset + (uint64_t)index * STORE_BLOCK_SIZE;
     struct store_run run = {reader->extent.block + index, count};
     uint8_t *to = reader->buffer + (start - reader->offset);
-    int ret = store_content_read(reader->fs->store, run, to);
+    int ret = fs_content_read_run(reader->fs, reader->inode, start, run, to);
 
     if (ret < 0) {
         return ret;

@@ -198,8 +198,11 @@ static int cut_chunks(struct cut *cut, struct fs_inode_row *new)
     if (ret < 0) {
         return ret;
     }
-    need = fs_content_need(cut->fs, cut->batch.rows + 2, cut->change->written, true);
-    ret = fs_txn_begin(cut->fs, &need, &txn);
+    ret = fs_free_batch_begin(cut->fs, cut->inode, cut->from, 2, cut->change->written, &cut->batch, &txn);
+    if (ret == -ENOSPC) {
+        need = fs_content_need(cut->fs, cut->batch.rows + 2, cut->change->written, true);
+        ret = fs_txn_begin(cut->fs, &need, &txn);
+    }
     if (ret < 0) {
         return ret;
     }

@@ -128,10 +128,11 @@ int fs_reclaim_orphans(struct fs *fs, const uint64_t *inodes, unsigned count, un
         count = most;
     }
     int error = end_small(fs, inodes, count, large);
-    if (error && !is_damage(error)) {
+    if (error && error != -ENOSPC && !is_damage(error)) {
         return error;
     }
-    bool one_by_one = error != 0; /* the damaged one must not keep the others */
+    /* The damaged one must not keep the others, and on a full disk there may be room for one, but not for many. */
+    bool one_by_one = error != 0;
     error = 0;
     for (unsigned i = 0; i < count && !error; i++) {
         if (one_by_one || large[i]) {
