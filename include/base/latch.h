@@ -14,6 +14,7 @@ enum base_lock_rank {
     BASE_RANK_FS_RENAME = 15,           /* one directory at a time moves to another directory */
     BASE_RANK_FS_INODE = 20,            /* several at once, in ascending inode number (checked by fs/) */
     BASE_RANK_CHECKPOINT = 30,          /* one checkpoint at a time; held by the checkpointer from freeze to durable */
+    BASE_RANK_STORE_SYNC = 35,          /* one sync of the file at a time */
     BASE_RANK_ADMISSION = 40,           /* reservations and the wait for a checkpoint */
     BASE_RANK_LOG_LEADER = 45,          /* who writes the log */
     BASE_RANK_WRITER = 50,              /* the one writer of the tree */
@@ -23,7 +24,6 @@ enum base_lock_rank {
     BASE_RANK_STORE_MAP = 90,           /* page map root and overlays */
     BASE_RANK_STORE_NODES = 100,        /* cache of map and bitmap nodes */
     BASE_RANK_STORE_SPACE = 110,        /* block allocation, reservations, deferred frees */
-    BASE_RANK_STORE_SYNC = 115,         /* one sync of the file at a time */
     BASE_RANK_FS_TABLE = 120,           /* buckets of the table of inodes in use, and other leaf locks of fs/ */
     BASE_RANK_LEAF = 130,               /* counters, message sink, simulated disk: nothing is taken under it */
 };

@@ -174,13 +174,13 @@ static void unsynced_contents_are_bounded(void **state)
     assert_int_equal(statistics_get(&fixture).waits_for_contents, 0);
     contents_make(&fixture, 1);
     assert_int_equal(statistics_get(&fixture).waits_for_contents, 1);
-    assert_int_equal(statistics_get(&fixture).checkpoints_pressure, 1);
+    assert_int_equal(statistics_get(&fixture).log_syncs, 1);
     contents_make(&fixture, 7);
     contents_make(&fixture, 100); /* more than the bound: alone */
-    assert_int_equal(statistics_get(&fixture).checkpoints_pressure, 2);
+    assert_int_equal(statistics_get(&fixture).log_syncs, 2);
     assert_int_equal(txn_engine_sync(fixture.engine), 0);
     contents_make(&fixture, 100);
-    assert_int_equal(statistics_get(&fixture).checkpoints_pressure, 2);
+    assert_int_equal(statistics_get(&fixture).log_syncs, 3);
     check_all_given_back(&fixture);
     txn_fixture_deinit(&fixture);
 }
@@ -203,7 +203,7 @@ static void contents_under_way_are_waited_for(void **state)
     txn_fixture_deinit(&fixture);
 }
 
-static void half_of_the_bound_starts_a_checkpoint(void **state)
+static void half_of_the_bound_starts_a_sync(void **state)
 {
     struct txn_fixture fixture;
 
@@ -211,7 +211,7 @@ static void half_of_the_bound_starts_a_checkpoint(void **state)
     set_up(&fixture, &(struct txn_engine_options){.content_unsynced_max = 8 * STORE_BLOCK_SIZE,
                                                   .commit_interval_ms = 3600000});
     contents_make(&fixture, 5);
-    while (statistics_get(&fixture).checkpoints_pressure == 0) {
+    while (statistics_get(&fixture).log_syncs == 0) {
         sched_yield();
     }
     assert_int_equal(statistics_get(&fixture).waits_for_contents, 0);
@@ -503,7 +503,7 @@ int main(void)
         cmocka_unit_test(a_large_need_does_not_starve),
         cmocka_unit_test(unsynced_contents_are_bounded),
         cmocka_unit_test(contents_under_way_are_waited_for),
-        cmocka_unit_test(half_of_the_bound_starts_a_checkpoint),
+        cmocka_unit_test(half_of_the_bound_starts_a_sync),
         cmocka_unit_test(only_contents_are_freed_and_only_once),
         cmocka_unit_test(many_runs_in_one_transaction),
         cmocka_unit_test(an_abort_before_the_lock_gives_contents_back),
