@@ -11,6 +11,9 @@ enum base_message_sink { BASE_MESSAGE_TO_STDERR, BASE_MESSAGE_TO_SYSLOG, BASE_ME
  * verbose. Not thread-safe against base_message: call it before threads start. */
 void base_message_configure(const char *program, enum base_message_sink sink, int verbose);
 
+/* Messages less important than that don't appear from now on; DEBUG (the start): all do. Not thread-safe either. */
+void base_message_set_least(enum base_message_level level);
+
 /* Thread-safe. A line is cut at 1,000 bytes; control characters in it are shown as '?'. */
 void base_message(enum base_message_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

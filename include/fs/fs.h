@@ -216,6 +216,7 @@ struct fs_statistics {
     struct pool_statistics pool;
     struct txn_statistics txn;
     struct btree_statistics btree;
+    struct store_recovery recovery; /* what opening found in the log */
     uint64_t inodes_in_use, lookups;
     uint64_t orphans;     /* unlinked inodes in use or about to be removed */
     uint64_t inode_bytes; /* memory of one inode in use */

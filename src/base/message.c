@@ -17,6 +17,7 @@ enum { TEXT_MAX = 1000 };
 static const char *message_program = "beeftree";
 static enum base_message_sink message_sink = BASE_MESSAGE_TO_STDERR;
 static int message_verbose;
+static enum base_message_level message_least = BASE_MESSAGE_DEBUG;
 
 void base_message_configure(const char *program, enum base_message_sink sink, int verbose)
 {
@@ -29,6 +30,11 @@ void base_message_configure(const char *program, enum base_message_sink sink, in
     if (sink == BASE_MESSAGE_TO_SYSLOG) {
         openlog(program, LOG_PID, LOG_DAEMON);
     }
+}
+
+void base_message_set_least(enum base_message_level level)
+{
+    message_least = level;
 }
 
 enum base_message_sink base_message_current_sink(void)
@@ -81,7 +87,8 @@ void base_message(enum base_message_level level, const char *format, ...)
     int saved_errno = errno;
     va_list arguments;
 
-    if (message_sink == BASE_MESSAGE_TO_NOWHERE || (level == BASE_MESSAGE_DEBUG && !message_verbose)) {
+    if (message_sink == BASE_MESSAGE_TO_NOWHERE || level > message_least ||
+        (level == BASE_MESSAGE_DEBUG && !message_verbose)) {
         return;
     }
     va_start(arguments, format);

@@ -107,6 +107,7 @@ static int open_and_check(struct check *check, struct fs_check_report *found, st
     }
     free(absolute);
     catch_signals();
+    base_message_set_least(BASE_MESSAGE_ERROR); /* what is less comes as a problem or a note */
     result = fs_open(file, &options, &fs, ret_reason);
     if (result == 0) {
         *ret_reason = (struct base_reason){""}; /* opening may try one state and then another */

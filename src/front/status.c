@@ -93,6 +93,17 @@ static void add_store(cJSON *root, const struct store_statistics *store)
     ADD(object, store, checksum_failures);
 }
 
+static void add_recovery(cJSON *root, const struct store_recovery *recovery)
+{
+    cJSON *object = cJSON_AddObjectToObject(root, "recovery");
+
+    ADD(object, recovery, batches);
+    add_number(object, "operations", recovery->records);
+    ADD(object, recovery, dropped_batches);
+    ADD(object, recovery, pages);
+    ADD(object, recovery, duration_ms);
+}
+
 static void add_pool(cJSON *root, const struct pool_statistics *pool)
 {
     cJSON *object = cJSON_AddObjectToObject(root, "pool");
@@ -120,6 +131,8 @@ static void add_transactions(cJSON *root, const struct txn_statistics *txn)
     ADD(object, txn, waits_for_frames);
     ADD(object, txn, waits_for_space);
     ADD(object, txn, waits_for_contents);
+    ADD(object, txn, waits_for_log);
+    ADD(object, txn, log_syncs);
     ADD(object, txn, checkpoints_periodic);
     ADD(object, txn, checkpoints_pressure);
     ADD(object, txn, checkpoints_sync);
@@ -171,6 +184,7 @@ static int print(struct front *front, bool with_paths, char *text, size_t text_s
     (void)cJSON_AddStringToObject(root, "program", "beeftreefs " BEEFTREE_VERSION);
     add_state(root, front, &statistics, with_paths);
     add_store(root, &statistics.store);
+    add_recovery(root, &statistics.recovery);
     add_pool(root, &statistics.pool);
     add_transactions(root, &statistics.txn);
     add_tree(root, &statistics.btree);

@@ -21,6 +21,7 @@ void fs_get_statistics(struct fs *fs, struct fs_statistics *ret_statistics)
     pool_get_statistics(fs->pool, &statistics.pool);
     txn_get_statistics(fs->engine, &statistics.txn);
     btree_get_statistics(fs->tree, &statistics.btree);
+    store_get_recovery(fs->store, &statistics.recovery);
     fs_inode_table_count(fs, &statistics.inodes_in_use, &statistics.lookups);
     statistics.orphans = fs_reclaimer_get_orphans(fs->reclaimer);
     store_get_label(fs->store, statistics.label);

@@ -1,9 +1,9 @@
-/* Checks the state on the disk: both superblock slots, the blocks around them, every node of both trees (read anew, not
- * from the cache), that no block is used twice, that counts agree, every page's checksum, and that the allocator's view
- * in memory is the same.
+/* Checks the state on the disk: both superblock slots, the blocks around them, the log, every node of both trees (read
+ * anew, not from the cache), that no block is used twice, that counts agree, every page's checksum, and that the
+ * allocator's view in memory is the same.
  *
- * What a power cut may leave is a note: one slot torn, absent (a cut while formatting) or older. Everything else that
- * is not as docs/format.md has it is a problem.
+ * What a power cut may leave is a note: one slot torn, absent (a cut while formatting) or older, a log that is not
+ * empty, its last batch without contents. Everything else that is not as docs/format.md has it is a problem.
  *
  * For a store that nobody changes meanwhile. What is not yet in a checkpoint is not looked at. */
 #include "internal.h"
@@ -284,6 +284,38 @@ static int check_trees(struct check *check)
     return result;
 }
 
+/* A log that was not empty when a read-only store was opened: the state that is checked is the one after recovery. The
+ * log of a writable one is new, or in use. */
+static int check_log(struct check *check)
+{
+    struct store *store = check->store;
+    struct recover_log log;
+    struct base_reason reason;
+
+    if (!store->read_only) {
+        return 0;
+    }
+    int result = recover_scan(store, &log, &reason);
+    if (result == -ENOMEM) {
+        return result;
+    }
+    if (result < 0) {
+        check_problem(check, "log: %s", reason.text);
+        return 0;
+    }
+    if (log.is_damaged) {
+        check_problem(check, "%s", log.damage.text);
+    } else if (log.count > 0) {
+        check_note(check, "the log holds %llu batches with %llu operations: checked as after the next writable mount",
+                   (unsigned long long)store->recovery.batches, (unsigned long long)store->recovery.records);
+    }
+    if (log.dropped_batches > 0) {
+        check_note(check, "the last batch of the log lacks contents: the next writable mount drops it");
+    }
+    recover_log_deinit(&log);
+    return 0;
+}
+
 /* With nothing pending the allocator must know exactly the blocks that the trees name. */
 static void check_counts(struct check *check)
 {
@@ -316,6 +348,9 @@ int store_check(struct store *store, struct store_check_report *report)
     int result = check.used && check.page_buffer ? check_superblocks(&check) : -ENOMEM;
     if (result == 0) {
         check_header(&check);
+        result = check_log(&check);
+    }
+    if (result == 0) {
         result = check_trees(&check);
     }
     if (result == 0) {

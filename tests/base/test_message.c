@@ -29,6 +29,22 @@ static void say_one_of_each(void *argument)
     }
 }
 
+static void say_what_matters(void *argument)
+{
+    base_message_set_least(BASE_MESSAGE_ERROR);
+    say_one_of_each(argument);
+}
+
+static void test_least(void **state)
+{
+    char text[1024];
+    int verbose = 1;
+    (void)state;
+
+    assert_int_equal(test_child_run(say_what_matters, &verbose, text, sizeof text), 0);
+    assert_string_equal(text, "tester: page 7 is broken\n");
+}
+
 static void test_levels(void **state)
 {
     char text[1024];
@@ -121,8 +137,11 @@ static void test_reason_is_cut(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_levels),        cmocka_unit_test(test_lines_stay_lines),
-        cmocka_unit_test(test_nowhere),       cmocka_unit_test(test_assert_names_the_place_and_aborts),
+        cmocka_unit_test(test_levels),
+        cmocka_unit_test(test_least),
+        cmocka_unit_test(test_lines_stay_lines),
+        cmocka_unit_test(test_nowhere),
+        cmocka_unit_test(test_assert_names_the_place_and_aborts),
         cmocka_unit_test(test_reason_is_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,7 +12,7 @@ SLOTS = {"a": 0, "b": 65536}
 SEED = 0x5355504552424C4B
 FIELDS = {"version": (16, "<I"), "page_size": (20, "<I"), "incompatible": (24, "<Q"),
           "read_only_compatible": (32, "<Q"), "generation": (120, "<Q"), "map_root": (136, "<Q"),
-          "map_height": (152, "<I")}
+          "map_height": (152, "<I"), "log_position": (208, "<Q"), "log_block": (232, "<Q")}
 
 
 def checksum(data):
