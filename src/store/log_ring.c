@@ -142,6 +142,13 @@ void log_ring_name(struct store *store, struct superblock *superblock)
         memcpy(named->runs + named->run_count, log->more, log->more_count * sizeof log->more[0]);
         named->run_count += log->more_count;
     }
+    uint64_t size = 0;
+    for (uint32_t i = 0; i < named->run_count; i++) {
+        size += named->runs[i].block_count * STORE_BLOCK_SIZE;
+    }
+    if (named->next_position == size) { /* the end of a ring that stays as it is: its beginning */
+        named->next_position = 0;
+    }
 }
 
 void log_ring_adopt(struct store *store)
