@@ -206,7 +206,9 @@ struct store_statistics {
     uint64_t page_reads, page_writes, content_blocks_read, content_blocks_written, node_reads, node_writes;
     uint64_t node_hits, node_misses;
     uint64_t syncs, bytes_written, checkpoints, checkpoint_ms_last, checkpoint_ms_max;
-    uint64_t content_bytes_unsynced; /* content written since the last freeze */
+    uint64_t log_size, log_used;                  /* bytes of the ring, and of it what recovery would read now */
+    uint64_t log_batches, log_records, log_bytes; /* written so far */
+    uint64_t content_bytes_unsynced;              /* content written since the last batch was sealed */
     uint64_t checksum_failures;
 };
 

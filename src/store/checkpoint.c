@@ -45,7 +45,6 @@ void store_freeze(struct store *store)
     space_freeze(&store->space);
     atomic_store(&store->frozen_dirty, atomic_exchange(&store->live_dirty, false));
     base_mutex_unlock(&store->space.mutex);
-    atomic_store(&store->counters.content_bytes_unsynced, 0);
     atomic_store(&store->is_frozen, true);
     base_latch_unlock_exclusive(&store->map_latch);
     log_freeze(store);

@@ -301,6 +301,7 @@ static void log_swap(struct store *store)
 
     BASE_ASSERT(!log->is_recording && !log->is_sealed);
     sealed->batch = space_seal(&store->space);
+    atomic_store(&store->counters.content_bytes_unsynced, 0);
     log->open = 1 - log->open;
     buffer_clear(log_open_buffer(log));
     log_open_buffer(log)->first_lsn = log->next_lsn;

@@ -142,6 +142,11 @@ void store_get_statistics(struct store *store, struct store_statistics *ret_stat
         .checkpoints = read_counter(&counters->checkpoints),
         .checkpoint_ms_last = read_counter(&counters->checkpoint_ms_last),
         .checkpoint_ms_max = read_counter(&counters->checkpoint_ms_max),
+        .log_size = store_log_ring_size(store),
+        .log_used = store_log_used_size(store),
+        .log_batches = read_counter(&store->log.batches),
+        .log_records = read_counter(&store->log.records),
+        .log_bytes = read_counter(&store->log.bytes),
         .content_bytes_unsynced = read_counter(&counters->content_bytes_unsynced),
         .checksum_failures = read_counter(&counters->checksum_failures),
     };

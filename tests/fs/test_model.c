@@ -327,7 +327,7 @@ static uint64_t count_checkpoints(struct run *run)
 {
     struct fs_statistics statistics;
     fs_get_statistics(run->fixture.fs, &statistics);
-    return statistics.store.checkpoints;
+    return statistics.store.checkpoints + statistics.store.log_batches;
 }
 
 static void do_sync(struct run *run)

@@ -229,6 +229,7 @@ static bool step_contents_make(struct test *test, struct txn *txn)
         assert_int_equal(test->scratch->blocks[block], 0);
         test->scratch->blocks[block] = ++test->stamp;
         block_fill(bytes + index * STORE_BLOCK_SIZE, block, test->stamp);
+        txn_content_note_checksum(txn, store_content_checksum(bytes + index * STORE_BLOCK_SIZE));
     }
     return worked(test, store_content_write(test->fixture.store, run, bytes));
 }
@@ -424,7 +425,11 @@ static void run(struct test *test, unsigned rounds)
         if (what < 9) {
             sync_now(test);
         } else if (what == 10) {
-            fault_file_cut_power(test->fixture.fault, 1 + below(test, 60));
+            bool during_sync = below(test, 2) == 0;
+            fault_file_cut_power(test->fixture.fault, 1 + below(test, during_sync ? 3 : 60));
+            if (during_sync) {
+                sync_now(test);
+            }
         } else if (what == 11 || (is_cut(test) && what < 100)) {
             crash(test);
         } else if (what == 12 && !is_cut(test)) {
