@@ -55,7 +55,7 @@ static int replay_contents(struct store *store, const struct recover_log *log, s
     if (result == 0) {
         result = recover_contents_create(store, log, &store->redo_contents, ret_reason);
     }
-    if (result == 0 && !BASE_TOOTH(STEAL_OVER_CONTENTS)) {
+    if (result == 0 && (store->read_only || !BASE_TOOTH(STEAL_OVER_CONTENTS))) {
         result = recover_contents_apply(store, store->redo_contents, &store->redo->added_blocks, ret_reason);
     }
     return result;

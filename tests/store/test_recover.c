@@ -261,6 +261,44 @@ static void test_contents_of_earlier_batch(void **state)
     craft_destroy(craft);
 }
 
+/* Recovery writes pages, and not over contents that only the log names: here where the next page would go. */
+static void test_contents_stay(void **state)
+{
+    (void)state;
+    struct craft *craft = craft_create(PAGE_SIZE, 64 << 10, 17);
+    uint8_t expected[STORE_BLOCK_SIZE];
+    uint8_t found[STORE_BLOCK_SIZE];
+    struct base_reason reason;
+    struct node_ref ref;
+
+    struct store *store = craft_open(craft, true);
+    assert_int_equal(store_map_find(store, 1, &ref, &reason), 0);
+    struct store_run run = {ref.block / STORE_ZONE_BLOCKS * STORE_ZONE_BLOCKS, 1};
+    while (space_is_used(&store->space, run.block)) {
+        run.block++;
+    }
+    store_close(store);
+    craft_fill(craft, expected, sizeof expected);
+    assert_int_equal(os_file_write(craft->file, expected, sizeof expected, run.block * STORE_BLOCK_SIZE), 0);
+    craft_begin(craft);
+    craft_begin_record(craft);
+    craft->at = log_put_run(craft->at, LOG_EDIT_ADD, run);
+    craft->listed[craft->listed_count++] = run;
+    for (uint64_t page = 1; page < 12; page++) {
+        craft_put(craft, page, 0, "changed", 7);
+    }
+    craft_end_record(craft);
+    craft_end(craft);
+    for (int read_only = 1; read_only >= 0; read_only--) {
+        store = craft_open(craft, read_only != 0);
+        assert_true(store_content_is_valid(store, run));
+        assert_int_equal(store_content_read(store, run, found), 0);
+        assert_memory_equal(found, expected, sizeof found);
+        store_close(store);
+    }
+    craft_destroy(craft);
+}
+
 /* --- A file that has grown ---------------------------------------------------------------------------------------- */
 
 static uint64_t grow_file(struct craft *craft, uint64_t blocks)
@@ -525,6 +563,7 @@ int main(void)
         cmocka_unit_test(test_salt),
         cmocka_unit_test(test_contents_missing),
         cmocka_unit_test(test_contents_of_earlier_batch),
+        cmocka_unit_test(test_contents_stay),
         cmocka_unit_test(test_grown_file),
         cmocka_unit_test(test_growth_lost),
         cmocka_unit_test(test_cuts),
