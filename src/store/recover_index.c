@@ -46,7 +46,7 @@ struct index {
     struct redo *redo;
     uint64_t file_blocks;
     uint64_t page_end; /* no page number from there on can have been given out */
-    uint64_t lsn;      /* that the last segment belongs to; 0: none */
+    uint64_t lsn;      /* that the last segment belongs to */
     struct base_reason *ret_reason;
 };
 
@@ -90,7 +90,8 @@ static int index_follow_page(struct index *index, const struct log_edit *edit, u
 static int index_add_edit(struct index *index, const struct log_edit *edit, const struct log_reader *reader)
 {
     struct redo *redo = index->redo;
-    struct redo_segment *segment = index->lsn == reader->lsn ? &redo->segments[redo->segment_count - 1] : NULL;
+    bool goes_on = redo->segment_count > 0 && index->lsn == reader->lsn;
+    struct redo_segment *segment = goes_on ? &redo->segments[redo->segment_count - 1] : NULL;
     int result = index_follow_page(index, edit, reader->lsn);
 
     if (result < 0) {
