@@ -219,6 +219,65 @@ static void fix_tree(struct fixer *fixer, uint8_t *superblock, uint32_t kind)
     base_put_le64(superblock + (is_map ? IMAGE_PAGE_COUNT : IMAGE_CONTENT_COUNT), fixer->count);
 }
 
+/* --- The log ------------------------------------------------------------------------------------------------------ */
+
+enum batch_field {
+    BATCH_SALT = 0,
+    BATCH_RECORDS_SIZE = 28,
+    BATCH_CONTENT_COUNT = 32,
+    BATCH_SIZE = 36,
+    BATCH_CHECKSUM = 56,
+    BATCH_HEADER_SIZE = 64,
+    BATCH_CONTENT_SIZE = 24,
+    BATCH_SIZE_MAX = 1 << 20,
+};
+
+/* Where block number index of the ring stands in the file; 0: nowhere. */
+static uint64_t find_ring_block(const uint8_t *superblock, uint64_t index, uint64_t block_count)
+{
+    uint32_t run_count = base_get_le32(superblock + IMAGE_LOG_RUN_COUNT);
+
+    for (uint32_t i = 0; i < run_count && i < LOG_RUNS_MAX; i++) {
+        uint64_t block = base_get_le64(superblock + IMAGE_LOG_RUNS + (size_t)i * 16);
+        uint64_t count = base_get_le64(superblock + IMAGE_LOG_RUNS + (size_t)i * 16 + 8);
+        if (index < count) {
+            return block >= HEADER_BLOCKS && block < block_count && index < block_count - block ? block + index : 0;
+        }
+        index -= count;
+    }
+    return 0;
+}
+
+/* Size and checksum of the batch that begins there. Its blocks are one behind the other in the file, most often. */
+static void fix_batch(uint8_t *image, uint64_t block, uint64_t block_count)
+{
+    uint8_t *bytes = image + block * IMAGE_BLOCK_SIZE;
+    uint64_t size = BATCH_HEADER_SIZE + (uint64_t)base_get_le32(bytes + BATCH_RECORDS_SIZE) +
+                    (uint64_t)base_get_le32(bytes + BATCH_CONTENT_COUNT) * BATCH_CONTENT_SIZE;
+
+    if (size > BATCH_SIZE_MAX || size > (block_count - block) * IMAGE_BLOCK_SIZE) {
+        return;
+    }
+    base_put_le32(bytes + BATCH_SIZE, (uint32_t)size);
+    uint64_t checksum = base_checksum(bytes, BATCH_CHECKSUM, base_get_le64(bytes + BATCH_SALT));
+    base_put_le64(bytes + BATCH_CHECKSUM, base_checksum(bytes + BATCH_HEADER_SIZE, size - BATCH_HEADER_SIZE, checksum));
+}
+
+static void fix_log(uint8_t *superblock, uint64_t block_count)
+{
+    uint64_t salt = base_get_le64(superblock + IMAGE_LOG_SALT), block;
+
+    for (uint64_t index = 0; (block = find_ring_block(superblock, index, block_count)) != 0 && salt != 0; index++) {
+        uint8_t *image = fuzz_file_bytes();
+        if (!fuzz_file_is_touched(block * IMAGE_BLOCK_SIZE)) {
+            continue;
+        }
+        if (base_get_le64(image + block * IMAGE_BLOCK_SIZE + BATCH_SALT) == salt) {
+            fix_batch(image, block, block_count);
+        }
+    }
+}
+
 static void fix_superblock(uint32_t block)
 {
     struct fixer fixer = {.image = fuzz_file_bytes(), .block_count = fuzz_file_get_size() / IMAGE_BLOCK_SIZE};
@@ -229,6 +288,7 @@ static void fix_superblock(uint32_t block)
         fix_tree(&fixer, superblock, MAP_KIND);
         fix_tree(&fixer, superblock, BITMAP_KIND);
     }
+    fix_log(superblock, fixer.block_count);
     base_put_le64(superblock + IMAGE_CHECKSUM, base_checksum(superblock, IMAGE_CHECKSUM, SUPERBLOCK_SEED));
     fuzz_file_touch((uint64_t)block * IMAGE_BLOCK_SIZE, IMAGE_BLOCK_SIZE);
 }

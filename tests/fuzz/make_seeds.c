@@ -148,6 +148,36 @@ static void open_fs(struct os_file *file, struct fs **ret_fs)
     FUZZ_EXPECT(fs_open(file, &options, ret_fs, &reason) == 0);
 }
 
+/* Operations that only the log has when it stops. */
+static void fill_logged(struct fs *fs)
+{
+    fill_small(fs);
+    FUZZ_EXPECT(fs_sync(fs) == 0);
+    make(fs, FS_ROOT_INODE, "later", S_IFDIR | 0755, NULL);
+    FUZZ_EXPECT(fs_unlink(fs, FS_ROOT_INODE, "hard") == 0);
+    FUZZ_EXPECT(fs_sync(fs) == 0);
+    write_bytes(fs, make(fs, FS_ROOT_INODE, "last", S_IFREG | 0644, NULL), 0, 9000);
+}
+
+/* A ring of 32 blocks, if what it holds fits: reading it is most of the work of opening. */
+static void shrink_ring(uint8_t *superblock)
+{
+    const uint8_t *run = superblock + IMAGE_LOG_RUNS;
+    const uint8_t *ring = fuzz_file_bytes() + base_get_le64(run) * IMAGE_BLOCK_SIZE;
+    uint64_t count = base_get_le64(run + 8);
+
+    for (uint64_t i = 32; i < count; i++) {
+        const uint8_t *block = ring + i * IMAGE_BLOCK_SIZE;
+        if (base_get_le64(block) == base_get_le64(superblock + IMAGE_LOG_SALT)) {
+            return;
+        }
+    }
+    if (base_get_le32(superblock + IMAGE_LOG_RUN_COUNT) == 1 && count > 32 &&
+        base_get_le64(superblock + IMAGE_LOG_POSITION) < 32 * IMAGE_BLOCK_SIZE) {
+        base_put_le64(superblock + IMAGE_LOG_RUNS + 8, 32);
+    }
+}
+
 /* Identifier and time of making are nobody's: an image with them is compressed worse. */
 static void anonymize(void)
 {
@@ -156,6 +186,7 @@ static void anonymize(void)
     for (unsigned block = 0; block <= 16; block += 16) {
         memset(image + (size_t)block * IMAGE_BLOCK_SIZE + IMAGE_IDENTIFIER, 0, 16);
         memset(image + (size_t)block * IMAGE_BLOCK_SIZE + IMAGE_FORMAT_TIME, 0, 8);
+        shrink_ring(image + (size_t)block * IMAGE_BLOCK_SIZE);
     }
     image_fix();
 }
@@ -226,6 +257,7 @@ static const struct {
     {"small-16k", 16384, fill_small, true},      {"many", 4096, fill_two_levels, true},
     {"long-names", 4096, fill_long_names, true}, {"long-names-8k", 8192, fill_long_names, true},
     {"orphans", 4096, fill_orphans, false},      {"orphans-16k", 16384, fill_orphans, false},
+    {"logged", 4096, fill_logged, false},
 };
 
 #define KIND_COUNT (sizeof kinds / sizeof kinds[0])
@@ -374,6 +406,35 @@ static void seed_rows_grammar(void)
     }
 }
 
+/* Batches for target_log: records by its grammar, and what comes of the flags. */
+static void seed_log(void)
+{
+    static const uint8_t record[] = {1, 1, 4, 0, 1, 3, 'a', 'b', 'c', 'd', 5, 0, 2, 0, 3, 40, 0}; /* PAGE PUT MOVE */
+    static const uint8_t pages[] = {1, 30, 2, 4, 0, 0, 0, 1, 0, 1, 31, 2, 3}; /* NEW PUT, NEW FREE */
+    static const uint8_t runs[] = {6, 64, 4, 6, 80, 2, 7, 65, 1};             /* ADD ADD DROP */
+
+    for (unsigned kind = 0; kind < 8; kind++) {
+        char name[64];
+        put_8(kind % 4);
+        put_16(SCRIPT_SIZE / 2);
+        put_script(SCRIPT_SIZE / 2);
+        put_8(kind < 4 ? 0 : 250);
+        put_8(kind + 1);
+        for (unsigned batch = 0; batch < 4; batch++) {
+            put_8(kind == 2 && batch == 3 ? 32 : kind == 3 ? 1U << batch : 0);
+            put_16(sizeof record + sizeof pages + sizeof runs);
+            put(batch % 2 ? pages : record, batch % 2 ? sizeof pages : sizeof record);
+            put(batch % 2 ? record : pages, batch % 2 ? sizeof record : sizeof pages);
+            put(runs, sizeof runs);
+            put_8(2);
+            put_16(64 | 4 << 8);
+            put_16(80 | 2 << 8);
+        }
+        snprintf(name, sizeof name, "%u", kind);
+        save("log", name);
+    }
+}
+
 int main(int argc, char **argv)
 {
     FUZZ_EXPECT(argc == 2);
@@ -391,5 +452,6 @@ int main(int argc, char **argv)
         seed_nodes(kinds[i].name, file, kinds[i].page_size);
     }
     seed_rows_grammar();
+    seed_log();
     return 0;
 }
