@@ -39,7 +39,7 @@ static void damaged_tree_create(struct damaged_tree *tree, uint32_t page_size, u
         tree->pages[tree->page_count] = page;
     }
     fixture_verify(&tree->fixture, tree->model.count);
-    assert_int_equal(txn_engine_sync(tree->fixture.engine), 0);
+    assert_int_equal(txn_engine_checkpoint(tree->fixture.engine), 0);
     fixture_close(&tree->fixture);
     struct store_open_options options = {.node_cache_size = 1 << 18};
     struct base_reason reason;
@@ -284,7 +284,7 @@ static void test_short_keys_in_wrong_node(void **state)
         pool_unpin(fixture->pool, frame, POOL_SHARED);
     }
     assert_true(first != 0 && found);
-    assert_int_equal(txn_engine_sync(fixture->engine), 0);
+    assert_int_equal(txn_engine_checkpoint(fixture->engine), 0);
     rewrite_page(&tree, first, node);
     store_freeze(fixture->store);
     assert_int_equal(store_checkpoint(fixture->store), 0);
@@ -319,7 +319,7 @@ static void test_greedy_leaf(void **state)
     }
     last--; /* alone in the right leaf */
     uint64_t left = node_child(pool_frame_bytes(fixture->tree->root), 0);
-    assert_int_equal(txn_engine_sync(fixture->engine), 0);
+    assert_int_equal(txn_engine_checkpoint(fixture->engine), 0);
     struct node_row row = {NULL, 0};
     struct node_sequence sequence = {.rows = &row, .capacity = 1};
     base_put_be64(key + 8, 0);
