@@ -36,12 +36,14 @@ bool crash_faults_replay(struct crash_run *run, const char *text);
 
 /* Whether to go on: cuts are still wanted and nobody has found anything. */
 bool crash_goes_on(const struct crash_run *run);
+/* What the worker is at from now on, as a case to replay. */
+void crash_note_case(const struct crash_run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Prints a difference: what to replay and what is wrong. Always returns false. */
 bool crash_report(const char *replay, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* One cut: the image (of the session's record, cut in that window) is recovered and compared. The replay text is only
- * used in a report. */
+ * used in a report; which states came back is in ret_states (NULL: no matter). */
 bool crash_check_cut(const struct session *session, uint64_t window, struct sim_image *image, enum verify_depth depth,
-                     const char *replay);
+                     const char *replay, uint32_t *ret_states);
 
 #endif

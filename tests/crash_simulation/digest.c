@@ -17,6 +17,7 @@ enum { PIECE_SIZE = 65536, ENTRIES_MAX = 4096, DEPTH_MAX = 64 };
 struct entry {
     uint64_t inode;
     bool is_directory;
+    bool is_counted; /* the listing added a lookup */
 };
 
 struct walk {
@@ -78,10 +79,10 @@ static struct digest end(void)
     return (struct digest){.low = hash.low64, .high = hash.high64};
 }
 
-static void push(uint64_t inode, bool is_directory)
+static void push(const struct entry *entry)
 {
     BASE_ASSERT(walk.count < ENTRIES_MAX);
-    walk.entries[walk.count++] = (struct entry){.inode = inode, .is_directory = is_directory};
+    walk.entries[walk.count++] = *entry;
 }
 
 /* --- A filesystem ------------------------------------------------------------------------------------------------- */
@@ -138,18 +139,24 @@ static bool take_entry(void *context, const struct fs_directory_entry *entry)
         add(&entry->inode, sizeof entry->inode);
         return true;
     }
-    if (!entry->attributes) {
-        *error = fail(-EIO, entry->inode, "its attributes can't be read");
-        return false;
+    struct fs_attributes attributes;
+    if (entry->attributes) {
+        attributes = *entry->attributes;
+    } else { /* too many from the disk for one listing */
+        *error = fs_get_attributes(walk.fs, entry->inode, &attributes);
+        if (*error) {
+            fail(*error, entry->inode, "its attributes can't be read");
+            return false;
+        }
     }
-    if (entry->attributes->inode != entry->inode || (entry->attributes->mode & S_IFMT) != entry->type) {
+    if (attributes.inode != entry->inode || (attributes.mode & S_IFMT) != entry->type) {
         *error = fail(-EIO, entry->inode, "its entry says something else");
         return false;
     }
-    bool is_directory = S_ISDIR(entry->type);
-    push(entry->inode, is_directory);
-    if (!is_directory) {
-        add_attributes(entry->attributes);
+    push(&(struct entry){
+        .inode = entry->inode, .is_directory = S_ISDIR(entry->type), .is_counted = entry->attributes != NULL});
+    if (!S_ISDIR(entry->type)) {
+        add_attributes(&attributes);
     }
     return true;
 }
@@ -170,7 +177,7 @@ static int add_listing(uint64_t directory)
         uint64_t cookie = walk.cookie;
         error = fs_directory_read(handle, cookie, true, take_entry, &taken);
         for (size_t i = before; i < walk.count; i++) {
-            fs_forget(walk.fs, walk.entries[i].inode, 1);
+            fs_forget(walk.fs, walk.entries[i].inode, walk.entries[i].is_counted);
         }
         error = error ? fail(error, directory, "it can't be listed") : taken;
         if (walk.cookie == cookie) {

@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { WORKERS_MAX = 64, TREE_LOG_SIZE = 32 << 10 }; /* a small ring: short workloads go round it */
+
 static void usage(FILE *to)
 {
     fputs(
@@ -39,15 +41,24 @@ struct shared {
     struct verify_counts counts;
     uint64_t cuts_before; /* of the modes before */
     _Atomic bool is_found;
+    char cases[WORKERS_MAX][96]; /* what each worker is at, should it die */
 };
 
 static struct shared *shared;
-static bool is_replay;
 
 bool crash_goes_on(const struct crash_run *run)
 {
     uint64_t cuts = __atomic_load_n(&shared->counts.cuts, __ATOMIC_RELAXED) - shared->cuts_before;
     return !shared->is_found && cuts < run->cuts_wanted;
+}
+
+void crash_note_case(const struct crash_run *run, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(shared->cases[run->worker], sizeof shared->cases[run->worker], format, arguments);
+    va_end(arguments);
 }
 
 bool crash_report(const char *replay, const char *format, ...)
@@ -90,7 +101,7 @@ static void explain(const struct session *session, uint64_t window, struct sim_i
 }
 
 bool crash_check_cut(const struct session *session, uint64_t window, struct sim_image *image, enum verify_depth depth,
-                     const char *replay)
+                     const char *replay, uint32_t *ret_states)
 {
     uint64_t directories[ACTORS_MAX];
     struct base_reason reason = {""};
@@ -104,7 +115,7 @@ bool crash_check_cut(const struct session *session, uint64_t window, struct sim_
     if (!verdict.is_good) {
         return crash_report(replay, "%s", verdict.reason.text);
     }
-    if (session_allows(session, window, verdict.digests, &reason)) {
+    if (session_allows(session, window, verdict.digests, ret_states, &reason)) {
         return true;
     }
     if (session->keeps_models) {
@@ -115,9 +126,9 @@ bool crash_check_cut(const struct session *session, uint64_t window, struct sim_
 
 /* --- Modes -------------------------------------------------------------------------------------------------------- */
 
-enum mode { MODE_EXHAUSTIVE, MODE_COUNT };
+enum mode { MODE_EXHAUSTIVE, MODE_RANDOM, MODE_FAULTS, MODE_COUNT };
 
-static const char *const mode_names[] = {"exhaustive"};
+static const char *const mode_names[] = {"exhaustive", "random", "faults"};
 
 static bool run_mode(struct crash_run *run, enum mode mode, const char *scenario)
 {
@@ -125,6 +136,10 @@ static bool run_mode(struct crash_run *run, enum mode mode, const char *scenario
     switch (mode) {
     case MODE_EXHAUSTIVE:
         return crash_exhaustive(run);
+    case MODE_RANDOM:
+        return crash_random(run);
+    case MODE_FAULTS:
+        return crash_faults(run);
     default:
         return true;
     }
@@ -140,7 +155,7 @@ static double now_s(void)
 /* All workers of one mode. */
 static bool run_workers(struct crash_run *run, enum mode mode, const char *scenario)
 {
-    pid_t workers[64];
+    pid_t workers[WORKERS_MAX];
     bool good = true;
     struct verify_counts before = shared->counts;
     double start_s = now_s();
@@ -165,8 +180,9 @@ static bool run_workers(struct crash_run *run, enum mode mode, const char *scena
         if (waitpid(workers[i], &status, 0) != workers[i] || !WIFEXITED(status) || WEXITSTATUS(status) != 0) {
             good = false;
             if (!WIFEXITED(status)) {
-                printf("crash: DIFFERENCE: a worker died of signal %d in mode %s\n", WTERMSIG(status),
-                       mode_names[mode]);
+                printf("crash: DIFFERENCE: a worker died of signal %d; replay with --replay %s\n", WTERMSIG(status),
+                       shared->cases[i]);
+                shared->is_found = true;
             }
         }
     }
@@ -179,9 +195,14 @@ static bool run_workers(struct crash_run *run, enum mode mode, const char *scena
 
 static bool replay(struct crash_run *run, const char *text)
 {
-    is_replay = true;
     if (strncmp(text, "exhaustive:", 11) == 0) {
         return crash_exhaustive_replay(run, text + 11);
+    }
+    if (strncmp(text, "random:", 7) == 0) {
+        return crash_random_replay(run, text + 7);
+    }
+    if (strncmp(text, "faults:", 7) == 0) {
+        return crash_faults_replay(run, text + 7);
     }
     fprintf(stderr, "crash: no case: %s\n", text);
     exit(2);
@@ -235,7 +256,7 @@ int main(int argument_count, char **arguments)
             return option == 'h' ? 0 : 2;
         }
     }
-    run.worker_count = jobs < 1 ? 1 : jobs > 64 ? 64 : (unsigned)jobs;
+    run.worker_count = jobs < 1 ? 1 : jobs > WORKERS_MAX ? WORKERS_MAX : (unsigned)jobs;
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED) {
         fprintf(stderr, "crash: no memory\n");
@@ -244,7 +265,7 @@ int main(int argument_count, char **arguments)
     verify_counts = &shared->counts;
     base_message_configure("crash", BASE_MESSAGE_TO_NOWHERE, 0);
     choose_tooth();
-    place_make_tree(&run.tree);
+    place_make_tree(&run.tree, TREE_LOG_SIZE);
     if (case_text) {
         base_message_configure("crash", BASE_MESSAGE_TO_STDERR, 0);
         good = replay(&run, case_text);

@@ -61,15 +61,14 @@ static void end_call(void)
     }
 }
 
-static bool is_fault(int64_t result)
-{
-    return result == -EIO || result == -ENOSPC || result == -ENOMEM || result == -EROFS;
-}
-
 /* Whether the operation failed by an injected fault, so that the model must not do it. */
 static bool has_failed(const struct actor *actor, int64_t result)
 {
-    return actor->is_failing && is_fault(result);
+    if (actor->allows_no_space && result == -ENOSPC) {
+        return true;
+    }
+    return actor->faults_hit && *actor->faults_hit > 0 &&
+           (result == -EIO || result == -ENOSPC || result == -ENOMEM || result == -EROFS);
 }
 
 static enum outcome compare(int64_t result, int64_t expected, const char *what, struct base_reason *ret_reason)
@@ -201,7 +200,8 @@ static enum outcome do_remove(struct actor *actor, const struct operation *opera
     begin_call();
     int result = is_rmdir ? fs_rmdir(actor->fs, parent, name) : fs_unlink(actor->fs, parent, name);
     end_call();
-    if (has_failed(actor, result)) {
+    bool is_excused = actor->faults_hit && *actor->faults_hit > 0; /* a full disk is no excuse */
+    if (is_excused && has_failed(actor, result)) {
         return OUTCOME_FAILED;
     }
     return compare(result, model_fs_remove(actor->model, parent, name, is_rmdir), is_rmdir ? "rmdir" : "unlink",
@@ -250,7 +250,7 @@ static enum outcome do_sync(struct actor *actor, struct base_reason *ret_reason)
     begin_call();
     int result = fs_sync(actor->fs);
     end_call();
-    if (has_failed(actor, result)) {
+    if (actor->faults_hit && *actor->faults_hit > 0 && has_failed(actor, result)) {
         return OUTCOME_FAILED;
     }
     return compare(result, 0, "sync", ret_reason);

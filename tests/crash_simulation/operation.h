@@ -40,7 +40,9 @@ struct actor {
     uint64_t write_count;
     uint64_t held[4]; /* inodes, one lookup count each */
     unsigned held_count;
-    bool is_failing; /* faults are injected: errors that the model does not expect are answers, too */
+    /* Errors that the model does not expect are answers, too: */
+    const uint64_t *faults_hit; /* any, once this is not 0; NULL: never */
+    bool allows_no_space;       /* -ENOSPC of what takes space */
 };
 
 /* What came of an operation. */

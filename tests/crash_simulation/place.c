@@ -15,9 +15,9 @@ static void give_up(const char *what, const char *why)
     exit(1);
 }
 
-void place_make_empty(struct place *place, uint32_t page_size)
+void place_make_empty(struct place *place, uint32_t page_size, uint64_t log_size)
 {
-    const struct fs_format_options format = {.page_size = page_size, .root_mode = 0755, .label = "crash"};
+    const struct fs_format_options format = {.page_size = page_size, .log_size = log_size, .root_mode = 0755, .label = "crash"};
     const struct fs_options options = {.cache_size = 1};
     struct base_reason reason = {""};
     struct fs_attributes root;
@@ -49,7 +49,7 @@ void place_take(struct place *place, const struct session *session)
     model_fs_restart(place->model);
 }
 
-void place_make_tree(struct place *place)
+void place_make_tree(struct place *place, uint64_t log_size)
 {
     static const struct operation operations[] = {
         {OPERATION_MAKE, "d", NULL, 0, 0, S_IFDIR | 0755},
@@ -69,7 +69,7 @@ void place_make_tree(struct place *place)
     struct session session;
     struct place empty;
 
-    place_make_empty(&empty, STORE_PAGE_SIZE_MIN);
+    place_make_empty(&empty, STORE_PAGE_SIZE_MIN, log_size);
     session_init(&session, &empty.image, empty.model);
     if (session_open(&session, &reason)) {
         give_up("opening the first time", reason.text);
@@ -79,9 +79,8 @@ void place_make_tree(struct place *place)
             give_up("making the first tree", reason.text);
         }
     }
-    int error = session_close(&session);
-    if (error) {
-        give_up("unmounting the first tree", strerror(-error));
+    if (!session_close(&session, &reason)) {
+        give_up("unmounting the first tree", reason.text);
     }
     place_take(place, &session);
     session_deinit(&session);

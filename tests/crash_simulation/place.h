@@ -10,8 +10,8 @@ struct place {
 };
 
 /* Ends the program when the filesystem can't be made. */
-void place_make_empty(struct place *place, uint32_t page_size);
-void place_make_tree(struct place *place);
+void place_make_empty(struct place *place, uint32_t page_size, uint64_t log_size);
+void place_make_tree(struct place *place, uint64_t log_size);
 /* Takes over what a session has unmounted. */
 void place_take(struct place *place, const struct session *session);
 void place_deinit(struct place *place);

@@ -2,10 +2,13 @@
 #include "session.h"
 
 #include "base/assert.h"
+#include "memory.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static void add_state(struct session *session, unsigned actor, const uint32_t *ended)
 {
@@ -46,9 +49,46 @@ void session_init(struct session *session, const struct sim_image *image, const 
 
     *session = (struct session){.options = {.cache_size = 1}, .actor_count = 1};
     sim_image_init_copy(&session->image, image, false);
+    sim_image_init_copy(&session->start, image, true);
     sim_disk_init(&session->disk, &session->image, true);
     session->actors[0] = (struct actor){.model = model_fs_clone(model), .directory = FS_ROOT_INODE};
+    session->actors[0].faults_hit = &session->disk.faults_hit;
     add_window(session);
+    add_state(session, 0, none);
+}
+
+void session_init_behind(struct session *session, const struct sim_image *image, const struct session *before,
+                         const uint32_t *states)
+{
+    const uint32_t none[ACTORS_MAX] = {0};
+
+    *session = (struct session){.options = before->options,
+                                .actor_count = before->actor_count,
+                                .keeps_models = before->keeps_models,
+                                .traces = before->traces};
+    sim_image_init_copy(&session->image, image, false);
+    sim_image_init_copy(&session->start, image, true);
+    sim_disk_init(&session->disk, &session->image, true);
+    session->disk.before_call = before->disk.before_call;
+    add_window(session);
+    for (unsigned i = 0; i < session->actor_count; i++) {
+        session->actors[i] = (struct actor){
+            .model = model_fs_clone(before->histories[i].states[states[i]].model),
+            .directory = before->actors[i].directory,
+            .write_count = before->actors[i].write_count,
+            .faults_hit = &session->disk.faults_hit,
+        };
+        add_state(session, i, none);
+    }
+}
+
+void session_keep_models(struct session *session)
+{
+    const uint32_t none[ACTORS_MAX] = {0};
+
+    BASE_ASSERT(session->actor_count == 1 && session->histories[0].count == 1);
+    session->keeps_models = true;
+    session->histories[0].count = 0;
     add_state(session, 0, none);
 }
 
@@ -67,11 +107,14 @@ void session_deinit(struct session *session)
     free(session->windows);
     sim_disk_deinit(&session->disk);
     sim_image_deinit(&session->image);
+    sim_image_deinit(&session->start);
 }
 
 int session_open(struct session *session, struct base_reason *ret_reason)
 {
+    memory_arm();
     int error = fs_open(&session->disk.file, &session->options, &session->fs, ret_reason);
+    memory_disarm();
 
     for (unsigned i = 0; i < session->actor_count; i++) {
         session->actors[i].fs = session->fs;
@@ -92,17 +135,62 @@ static void let_go(struct session *session)
     }
 }
 
-int session_close(struct session *session)
+bool session_close(struct session *session, struct base_reason *ret_reason)
 {
     let_go(session);
+    memory_arm();
     int error = fs_close(session->fs);
+    memory_disarm();
     session->fs = NULL;
-    return error;
+    if (error && session->disk.faults_hit == 0 && !session->actors[0].allows_no_space) {
+        base_reason_set(ret_reason, "the unmount: %s", strerror(-error));
+        return false;
+    }
+    return true;
 }
 
-void session_abandon(struct session *session)
+bool session_looks_right(struct session *session, struct base_reason *ret_reason)
 {
-    (void)session_close(session);
+    for (unsigned i = 0; i < session->actor_count; i++) {
+        const struct history *history = &session->histories[i];
+        struct digest digest;
+        int error = digest_fs(session->fs, session->actors[i].directory, &digest, ret_reason);
+        if (error) {
+            return false;
+        }
+        if (!digest_is_equal(digest, history->states[history->count - 1].digest)) {
+            struct base_reason difference = {""};
+            if (session->actor_count == 1) {
+                model_fs_compare(session->actors[i].model, session->fs, &difference);
+            }
+            base_reason_set(ret_reason, "actor %u sees another tree than it made: %s", i, difference.text);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* --- Faults ------------------------------------------------------------------------------------------------------- */
+
+void session_fail(struct session *session, enum session_fault fault, uint64_t countdown, bool forever)
+{
+    static const enum sim_call calls[] = {SIM_READ, SIM_WRITE, SIM_SYNC, SIM_ALLOCATE, SIM_TRUNCATE};
+
+    if (fault == SESSION_FAULT_MEMORY) {
+        BASE_ASSERT(session->actor_count == 1);
+        memory_fail(countdown, &session->disk.faults_hit);
+    } else {
+        int error = fault == SESSION_FAULT_ALLOCATE ? ENOSPC : EIO;
+        sim_disk_fail(&session->disk, calls[fault], countdown, error, forever);
+    }
+}
+
+void session_heal(struct session *session)
+{
+    memory_fail(0, NULL);
+    for (enum sim_call call = 0; call < SIM_CALL_COUNT; call++) {
+        sim_disk_fail(&session->disk, call, 0, 0, false);
+    }
 }
 
 /* --- Operations --------------------------------------------------------------------------------------------------- */
@@ -155,6 +243,43 @@ enum outcome session_perform(struct session *session, unsigned actor, const stru
     return outcome;
 }
 
+bool session_split(struct session *session, unsigned actor_count, struct base_reason *ret_reason)
+{
+    static const char *const names[ACTORS_MAX] = {"0", "1", "2", "3"};
+    const struct operation sync = {.kind = OPERATION_SYNC};
+    const uint32_t none[ACTORS_MAX] = {0};
+
+    for (unsigned i = 0; i < actor_count; i++) {
+        const struct operation make = {.kind = OPERATION_MAKE, .path = names[i], .mode = S_IFDIR | 0755};
+        if (operation_perform(&session->actors[0], &make, ret_reason) != OUTCOME_CHANGED) {
+            return false;
+        }
+    }
+    if (operation_perform(&session->actors[0], &sync, ret_reason) != OUTCOME_CHANGED) {
+        return false;
+    }
+    BASE_ASSERT(session->histories[0].count == 1);
+    session->histories[0].count = 0;
+    if (session->histories[0].states[0].model) {
+        model_fs_destroy(session->histories[0].states[0].model);
+    }
+    for (unsigned i = 1; i < actor_count; i++) {
+        session->actors[i] = session->actors[0];
+        session->actors[i].model = model_fs_clone(session->actors[0].model);
+    }
+    session->actor_count = actor_count;
+    for (unsigned i = 0; i < actor_count; i++) {
+        struct actor *actor = &session->actors[i];
+        actor->directory = model_fs_find_entry(actor->model, FS_ROOT_INODE, names[i]);
+        add_state(session, i, none);
+    }
+    /* What came before is not cut: the directories must be there. */
+    sim_disk_reset(&session->disk);
+    sim_image_deinit(&session->start);
+    sim_image_init_copy(&session->start, &session->image, true);
+    return true;
+}
+
 /* --- The oracle --------------------------------------------------------------------------------------------------- */
 
 /* The first state from `from` up to the window's end that looks so; UINT32_MAX when there is none. */
@@ -189,7 +314,7 @@ static void explain_miss(const struct session *session, uint64_t window, unsigne
                     upper);
 }
 
-bool session_allows(const struct session *session, uint64_t window, const struct digest *digests,
+bool session_allows(const struct session *session, uint64_t window, const struct digest *digests, uint32_t *ret_states,
                     struct base_reason *ret_reason)
 {
     uint32_t found[ACTORS_MAX];
@@ -223,6 +348,9 @@ bool session_allows(const struct session *session, uint64_t window, const struct
                 is_settled = false;
             }
         }
+    }
+    for (unsigned i = 0; i < session->actor_count && ret_states; i++) {
+        ret_states[i] = found[i];
     }
     return true;
 }

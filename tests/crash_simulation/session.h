@@ -29,8 +29,20 @@ struct window {
     uint32_t lower[ACTORS_MAX], upper[ACTORS_MAX];
 };
 
+/* What fails in a session: the countdown-th call of a kind. */
+enum session_fault {
+    SESSION_FAULT_READ,
+    SESSION_FAULT_WRITE,
+    SESSION_FAULT_SYNC,
+    SESSION_FAULT_ALLOCATE,
+    SESSION_FAULT_TRUNCATE,
+    SESSION_FAULT_MEMORY, /* for one actor only */
+    SESSION_FAULT_COUNT,
+};
+
 struct session {
     struct sim_image image; /* as the host sees it */
+    struct sim_image start; /* what was durable where the record begins: for a cutter, which goes on with it */
     struct sim_disk disk;
     struct fs *fs;
     struct fs_options options;
@@ -39,26 +51,41 @@ struct session {
     unsigned actor_count;
     struct window *windows;
     uint64_t window_count, window_capacity;
-    bool keeps_models;
-    bool traces; /* says what it does on stderr */
+    bool keeps_models; /* session_keep_models */
+    bool traces;       /* says what it does on stderr */
 };
 
 /* On a copy of the image; the model is cloned for the only actor. The filesystem is not open yet. */
 void session_init(struct session *session, const struct sim_image *image, const struct model_fs *model);
+/* As above, where another session stood: actor i in its state states[i] (models were kept). */
+void session_init_behind(struct session *session, const struct sim_image *image, const struct session *before,
+                         const uint32_t *states);
 void session_deinit(struct session *session);
+/* Before anything else: keeps a model of each state, for session_init_behind and to say what differs. */
+void session_keep_models(struct session *session);
+
+/* Gives each of that many actors a directory "0", "1", ... of its own, made now and synced. The filesystem is open and
+ * the only actor has done nothing. */
+bool session_split(struct session *session, unsigned actor_count, struct base_reason *ret_reason);
+
+/* Before session_open. */
+void session_fail(struct session *session, enum session_fault fault, uint64_t countdown, bool forever);
+/* Nothing fails from now on. Whether something has is in disk.faults_hit. */
+void session_heal(struct session *session);
 
 int session_open(struct session *session, struct base_reason *ret_reason);
-/* Unmounts. */
-int session_close(struct session *session);
-/* Ends the filesystem as it is; what that writes is recorded, too. */
-void session_abandon(struct session *session);
+/* Unmounts; false when that fails and no fault excuses it. */
+bool session_close(struct session *session, struct base_reason *ret_reason);
+/* Whether the open filesystem shows what it should, each actor's newest state. */
+bool session_looks_right(struct session *session, struct base_reason *ret_reason);
 
 /* As operation_perform, and notes what became possible. */
 enum outcome session_perform(struct session *session, unsigned actor, const struct operation *operation,
                              struct base_reason *ret_reason);
 
-/* Whether a recovered tree (a digest for each actor's directory) is one that the window allows. */
-bool session_allows(const struct session *session, uint64_t window, const struct digest *digests,
+/* Whether a recovered tree (a digest for each actor's directory) is one that the window allows; which states these are
+ * in ret_states (NULL: no matter). */
+bool session_allows(const struct session *session, uint64_t window, const struct digest *digests, uint32_t *ret_states,
                     struct base_reason *ret_reason);
 
 #endif

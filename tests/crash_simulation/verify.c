@@ -133,7 +133,7 @@ static bool verify(struct verification *verification, bool looks_first)
     struct digest last[ACTORS_MAX];
     struct digest *digests = verification->verdict->digests;
 
-    if (looks_first && !look(verification, false, first)) {
+    if (looks_first && !look(verification, true, first)) {
         return false;
     }
     if (!recover(verification, digests)) {
@@ -172,15 +172,4 @@ void verify_image(struct sim_image *image, const uint64_t *directories, unsigned
         memo->hash = hash;
         memcpy(memo->digests, ret_verdict->digests, sizeof memo->digests);
     }
-}
-
-int verify_record_recovery(struct sim_image *image, struct sim_disk *disk, struct base_reason *ret_reason)
-{
-    const struct fs_options options = {.cache_size = 1};
-    struct fs *fs;
-
-    simulation_reset_environment(sim_image_hash(image).low + 1);
-    sim_disk_init(disk, image, true);
-    int error = fs_open(&disk->file, &options, &fs, ret_reason);
-    return error ? error : fs_close(fs);
 }

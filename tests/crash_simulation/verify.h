@@ -15,7 +15,7 @@ struct verdict {
 };
 
 struct verify_counts {
-    uint64_t cuts, images, read_only_opens, recovery_cuts;
+    uint64_t cuts, images, read_only_opens;
 };
 
 /* Shared by all workers. */
@@ -32,8 +32,5 @@ enum verify_depth {
 /* The image is as it was afterwards. */
 void verify_image(struct sim_image *image, const uint64_t *directories, unsigned directory_count,
                   enum verify_depth depth, struct verdict *ret_verdict);
-
-/* Recovers the image for good and records what that wrote: the start of cuts during recovery. */
-int verify_record_recovery(struct sim_image *image, struct sim_disk *disk, struct base_reason *ret_reason);
 
 #endif

@@ -20,8 +20,7 @@ static struct sim_event *record_event(struct sim_disk *disk, enum sim_event_kind
 
     if (record->event_count == record->event_capacity) {
         record->event_capacity = record->event_capacity ? 2 * record->event_capacity : 256;
-        record->events = realloc(record->events, record->event_capacity * sizeof *record->events);
-        BASE_ASSERT(record->events);
+        record->events = sim_allocate(record->events, record->event_capacity, sizeof *record->events);
     }
     struct sim_event *event = &record->events[record->event_count++];
     *event = (struct sim_event){.kind = kind, .piece_first = record->piece_count, .tag = disk->tag};
@@ -34,8 +33,7 @@ static struct sim_piece *record_piece(struct sim_disk *disk)
 
     if (record->piece_count == record->piece_capacity) {
         record->piece_capacity = record->piece_capacity ? 2 * record->piece_capacity : 1024;
-        record->pieces = realloc(record->pieces, record->piece_capacity * sizeof *record->pieces);
-        BASE_ASSERT(record->pieces);
+        record->pieces = sim_allocate(record->pieces, record->piece_capacity, sizeof *record->pieces);
     }
     record->events[record->event_count - 1].piece_count++;
     return &record->pieces[record->piece_count++];

@@ -8,6 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Not malloc, calloc or realloc: the simulation makes those fail for the code under test. */
+void *sim_allocate(void *old, size_t count, size_t size)
+{
+    void *memory = reallocarray(old, count, size);
+    BASE_ASSERT(memory);
+    return memory;
+}
+
 static struct sim_block *unused_blocks; /* linked through their bytes */
 
 static struct sim_block **next_unused(struct sim_block *block)
@@ -22,8 +30,7 @@ struct sim_block *sim_block_create(void)
     if (block) {
         unused_blocks = *next_unused(block);
     } else {
-        block = malloc(sizeof *block);
-        BASE_ASSERT(block);
+        block = sim_allocate(NULL, 1, sizeof *block);
     }
     block->references = 1;
     block->has_hash = false;
@@ -85,8 +92,7 @@ static void reserve(struct sim_image *image, size_t count)
     while (capacity < count) {
         capacity *= 2;
     }
-    image->blocks = realloc(image->blocks, capacity * sizeof *image->blocks);
-    BASE_ASSERT(image->blocks);
+    image->blocks = sim_allocate(image->blocks, capacity, sizeof(struct sim_block *));
     memset(image->blocks + image->capacity, 0, (capacity - image->capacity) * sizeof *image->blocks);
     image->capacity = capacity;
 }
@@ -131,8 +137,7 @@ static void note(struct sim_image *image, size_t index, struct sim_block *block)
 {
     if (image->change_count == image->change_capacity) {
         image->change_capacity = image->change_capacity ? 2 * image->change_capacity : 256;
-        image->changes = realloc(image->changes, image->change_capacity * sizeof *image->changes);
-        BASE_ASSERT(image->changes);
+        image->changes = sim_allocate(image->changes, image->change_capacity, sizeof *image->changes);
     }
     image->changes[image->change_count++] = (struct sim_change){.index = index, .block = block, .size = image->size};
 }

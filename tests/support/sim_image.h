@@ -14,6 +14,9 @@
 
 enum { SIM_BLOCK_SIZE = 4096, SIM_SECTOR_SIZE = 512 };
 
+/* As reallocarray, and ends the program when there is no memory. */
+void *sim_allocate(void *old, size_t count, size_t size);
+
 struct sim_block {
     uint32_t references;
     bool has_hash;
