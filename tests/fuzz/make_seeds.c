@@ -16,7 +16,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { INPUT_SIZE_MAX = 1 << 20, SCRIPT_SIZE = 160, PAGES_MAX = 16 };
+enum { INPUT_SIZE_MAX = 1 << 20, INPUT_SIZE_SMALL = 16000, SCRIPT_SIZE = 160, PAGES_MAX = 16 };
 
 static const char *corpus;
 static struct base_random generator;
@@ -228,7 +228,7 @@ static void fill_two_levels(struct fs *fs)
 
 static void fill_long_names(struct fs *fs)
 {
-    fill_many(fs, 60, 250);
+    fill_many(fs, 36, 250);
 }
 
 /* Unlinked and still in use: their rows are there when it stops. */
@@ -270,6 +270,10 @@ static void seed_image(const char *name)
         put_16(SCRIPT_SIZE);
         put_script(SCRIPT_SIZE);
         put_image();
+        if (flags == 0 && input_size > INPUT_SIZE_SMALL) {
+            input_size = 0;
+            continue;
+        }
         snprintf(full_name, sizeof full_name, "%s-%u", name, flags);
         save("image", full_name);
     }
