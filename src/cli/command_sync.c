@@ -41,7 +41,7 @@ static int collect_mapped_stores(int descriptor)
     }
     while (quiet_rounds < QUIET_ROUNDS && base_clock_monotonic_ms() < end_ms) {
         const struct timespec pause = {.tv_nsec = (1000L * 1000L) << quiet_rounds};
-        uint64_t now;
+        uint64_t now = 0;
         int result = ask(descriptor, false, &now);
         if (result < 0) {
             return result;
@@ -56,7 +56,7 @@ static int collect_mapped_stores(int descriptor)
 int cli_sync_mount(int descriptor)
 {
     struct statfs status;
-    uint64_t mapped_writes;
+    uint64_t mapped_writes = 0;
 
     if (fstatfs(descriptor, &status) < 0) {
         return -errno;
