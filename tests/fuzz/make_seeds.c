@@ -160,12 +160,15 @@ static void fill_logged(struct fs *fs)
 }
 
 /* A ring of 32 blocks, if what it holds fits: reading it is most of the work of opening. */
-static void shrink_ring(uint8_t *superblock)
+static void shrink_ring(uint8_t *superblock, bool is_used)
 {
     const uint8_t *run = superblock + IMAGE_LOG_RUNS;
-    const uint8_t *ring = fuzz_file_bytes() + base_get_le64(run) * IMAGE_BLOCK_SIZE;
+    uint8_t *ring = fuzz_file_bytes() + base_get_le64(run) * IMAGE_BLOCK_SIZE;
     uint64_t count = base_get_le64(run + 8);
 
+    if (!is_used) {
+        memset(ring, 0, count * IMAGE_BLOCK_SIZE);
+    }
     for (uint64_t i = 32; i < count; i++) {
         const uint8_t *block = ring + i * IMAGE_BLOCK_SIZE;
         if (base_get_le64(block) == base_get_le64(superblock + IMAGE_LOG_SALT)) {
@@ -179,14 +182,14 @@ static void shrink_ring(uint8_t *superblock)
 }
 
 /* Identifier and time of making are nobody's: an image with them is compressed worse. */
-static void anonymize(void)
+static void anonymize(bool is_log_used)
 {
     uint8_t *image = fuzz_file_bytes();
 
     for (unsigned block = 0; block <= 16; block += 16) {
         memset(image + (size_t)block * IMAGE_BLOCK_SIZE + IMAGE_IDENTIFIER, 0, 16);
         memset(image + (size_t)block * IMAGE_BLOCK_SIZE + IMAGE_FORMAT_TIME, 0, 8);
-        shrink_ring(image + (size_t)block * IMAGE_BLOCK_SIZE);
+        shrink_ring(image + (size_t)block * IMAGE_BLOCK_SIZE, is_log_used);
     }
     image_fix();
 }
@@ -213,7 +216,7 @@ static void make_fs(uint32_t page_size, void (*fill)(struct fs *fs), bool is_clo
     } else {
         FUZZ_EXPECT(fs_close(fs) == 0);
     }
-    anonymize();
+    anonymize(!is_closed);
 }
 
 static void fill_nothing(struct fs *fs)
