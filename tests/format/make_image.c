@@ -1,7 +1,9 @@
 /* Makes a database for test-reader: random operations through fs/, and beside it a listing of what must be in it, from
  * what was asked for rather than from what the filesystem says, in the form that read_image.py prints.
  *
- * usage: make_image IMAGE LISTING PAGE-SIZE SEED */
+ * usage: make_image IMAGE LISTING PAGE-SIZE SEED [crash]
+ *
+ * crash: ends after a last fsync without closing, so that the end of the story stands in the log only. */
 #include "base/checksum.h"
 #include "base/random.h"
 #include "fs/fs.h"
@@ -13,6 +15,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #define NODES_MAX   700U
 #define ENTRIES_MAX 2000U
@@ -313,16 +316,22 @@ int main(int argc, char **argv)
     struct base_reason reason = {""};
     struct os_file *file;
 
-    expect(argc == 5, "usage: make_image IMAGE LISTING PAGE-SIZE SEED");
+    bool crashes = argc == 6 && strcmp(argv[5], "crash") == 0;
+
+    expect(argc == 5 || crashes, "usage: make_image IMAGE LISTING PAGE-SIZE SEED [crash]");
     format_options.page_size = (uint32_t)strtoul(argv[3], NULL, 10);
     base_random_seed(&generator, strtoull(argv[4], NULL, 10));
     expect(os_file_open(argv[1], OS_FILE_CREATE, &file) == 0, "the image can't be made");
     expect(fs_format(file, &format_options, &reason) == 0, "fs_format");
     expect(fs_open(file, &options, &fs, &reason) == 0, "fs_open");
     run_steps();
+    print_listing(argv[2]);
+    if (crashes) {
+        expect(fs_sync(fs) == 0, "fs_sync");
+        _exit(0);
+    }
     expect(fs_close(fs) == 0, "fs_close");
     os_file_close(file);
-    print_listing(argv[2]);
     for (unsigned i = 0; i < node_count; i++)
         free(nodes[i].bytes);
     return 0;

@@ -8,6 +8,8 @@ prints one line for each path, sorted:
 
     inode type mode links uid gid size device mtime contents path
 
+The log is replayed in memory; if it held anything, a line on stderr says how much.
+
 contents: XXH3 of a file's bytes, or a symlink's target; else "-". Exits with 1 and one line when something is wrong.
 """
 import os
@@ -70,6 +72,9 @@ class Image:
         self.walk_map(0x42, self.super["bitmap"], self.take_bitmap_leaf)
         require(len(self.contents) == self.super["content_count"], "the bitmap marks %d blocks, not %d",
                 len(self.contents), self.super["content_count"])
+        self.changed = {}  # pages as the log has them
+        self.log = Log(self)
+        self.log.replay()
 
     def read(self, block, count):
         self.file.seek(block * BLOCK)
@@ -98,7 +103,13 @@ class Image:
             "bitmap": (little(data, 160, 8), little(data, 168, 8), little(data, 156, 4)),
             "page_count": little(data, 176, 8),
             "content_count": little(data, 184, 8),
+            "salt": little(data, 192, 8),
+            "lsn": little(data, 200, 8),
+            "position": little(data, 208, 8),
+            "sequence": little(data, 216, 8),
+            "runs": [(little(data, 232 + 16 * i, 8), little(data, 240 + 16 * i, 8)) for i in range(little(data, 224, 4))],
         }
+        require(data[232 + 16 * len(fields["runs"]):744] == bytes(512 - 16 * len(fields["runs"])), "runs of the ring")
         require(fields["page_size"] in (4096, 8192, 16384, 32768, 65536), "page size %d", fields["page_size"])
         require(data[228:232] == bytes(4) and data[752:4088] == bytes(3336), "the superblock's rest is not zero")
         return fields
@@ -153,11 +164,153 @@ class Image:
             self.contents.add(block)
 
     def page(self, number):
+        if number in self.changed:
+            return bytes(self.changed[number])
         require(number in self.pages, "page %d is absent", number)
         block, digest = self.pages[number]
         data = self.read(block, self.page_size // BLOCK)
         require(checksum(data, number) == digest, "page %d: checksum", number)
         return data
+
+
+class Log:
+    """The log (section 6): brings an image's pages and contents up to date."""
+
+    def __init__(self, image):
+        self.image = image
+        runs = image.super["runs"]
+        self.ring = b"".join(image.read(block, count) for block, count in runs)
+        for block, count in runs:
+            for i in range(count):
+                image.use(block + i, "log")
+        position = image.super["position"]
+        require(position % BLOCK == 0 and (position < len(self.ring) or position == 0), "the position in the ring")
+        self.ring = self.ring[position:] + self.ring[:position]
+        self.file_blocks = max(image.size // BLOCK // 16 * 16, image.blocks)
+        self.batches, self.records = 0, 0
+
+    def batch(self, at):
+        """(sequence, first LSN, records, entries, size) of a whole batch, or None."""
+        ring, salt = self.ring, self.image.super["salt"]
+        records_size, entries, size = (little(ring, at + field, 4) for field in (28, 32, 36))
+        count = little(ring, at + 24, 4)
+        if (salt == 0 or little(ring, at, 8) != salt or size != 64 + records_size + 24 * entries or
+                at + (size + BLOCK - 1) // BLOCK * BLOCK > len(ring) or count == 0 or
+                checksum(ring[at + 64:at + size], checksum(ring[at:at + 56], salt)) != little(ring, at + 56, 8)):
+            return None
+        require(ring[at + 40:at + 56] == bytes(16), "zeros in a batch's header")
+        records_end = at + 64 + records_size
+        return (little(ring, at + 8, 8), little(ring, at + 16, 8), self.split(ring[at + 64:records_end], count),
+                ring[records_end:at + size], size)
+
+    @staticmethod
+    def split(data, count):
+        records, at = [], 0
+        while at < len(data):
+            size = little(data, at, 4)
+            records.append(data[at + 4:at + 4 + size])
+            at += 4 + size
+        require(at == len(data) and len(records) == count, "records of a batch")
+        return records
+
+    def replay(self):
+        sequence, lsn = self.image.super["sequence"], self.image.super["lsn"]
+        at, batches = 0, []
+        while at < len(self.ring):
+            batch = self.batch(at)
+            if not batch or batch[0] != sequence:
+                break
+            require(batch[1] == lsn, "batch %d begins with LSN %d, not %d", sequence, batch[1], lsn)
+            batches.append(batch)
+            sequence, lsn = sequence + 1, lsn + len(batch[2])
+            at += (batch[4] + BLOCK - 1) // BLOCK * BLOCK
+        for behind in range(at, len(self.ring), BLOCK):
+            batch = self.batch(behind)
+            require(not batch or batch[0] <= sequence, "batch %d is damaged: there is a later one", sequence)
+        if batches and not self.is_whole(batches[-1]):
+            batches.pop()
+        self.batches = len(batches)
+        for _, _, records, _, _ in batches:
+            for record in records:
+                self.records += 1
+                for edit in self.edits(record):
+                    self.apply(*edit)
+
+    def is_whole(self, batch):
+        for record in batch[2]:
+            for kind, _, fields in self.edits(record):
+                if kind == 6 and fields[0] + fields[1] > self.file_blocks:
+                    return False
+        entries = batch[3]
+        for at in range(0, len(entries), 24):
+            block, count, zeros, digest = (little(entries, at + i, n) for i, n in ((0, 8), (8, 4), (12, 4), (16, 8)))
+            require(count and not zeros and block >= 32, "a content entry")
+            if block + count > self.file_blocks:
+                return False
+            found = count
+            for i in range(count):
+                found = checksum(checksum(self.image.read(block + i, 1), 0).to_bytes(8, "little"), found)
+            if found != digest:
+                return False
+        return True
+
+    @staticmethod
+    def edits(record):
+        """(kind, page, fields) of each but PAGE."""
+        at, page = 0, None
+        while at < len(record):
+            kind, at = record[at], at + 1
+            sizes = {1: (8,), 2: (), 3: (), 4: (2, 2), 5: (2, 2, 2), 6: (8, 4), 7: (8, 4)}
+            require(kind in sizes, "an edit of kind %d", kind)
+            fields = []
+            for size in sizes[kind]:
+                require(at + size <= len(record), "half an edit")
+                fields.append(little(record, at, size))
+                at += size
+            if kind == 4:
+                data = record[at:at + fields[1] + 1]
+                require(len(data) == fields[1] + 1, "half a PUT")
+                fields[1], at = data, at + len(data)
+            if kind == 1:
+                page = fields[0]
+                continue
+            require(page is not None or kind >= 6, "an edit without a page")
+            yield kind, page, fields
+
+    def apply(self, kind, page, fields):
+        image = self.image
+        if kind >= 6:
+            block, count = fields
+            require(1 <= count <= 32768 and 32 <= block <= self.file_blocks - count, "a run of the log")
+            for i in range(block, block + count):
+                require((i in image.contents) == (kind == 7), "block %d: %s", i, "DROP" if kind == 7 else "ADD")
+                if kind == 7:
+                    image.contents.remove(i)
+                    del image.used[i]
+                else:
+                    image.use(i, "contents")
+                    image.contents.add(i)
+            return
+        require(1 <= page < 1 << 40 and (page in image.pages) == (kind != 2), "page %d: edit %d", page, kind)
+        if kind == 2:
+            image.pages[page] = None
+            image.changed[page] = bytearray(image.page_size)
+            return
+        if kind == 3:
+            del image.pages[page]
+            image.changed.pop(page, None)
+            return
+        if page not in image.changed:
+            image.changed[page] = bytearray(image.page(page))
+        data = image.changed[page]
+        if kind == 4:
+            offset, put = fields
+            require(offset + len(put) <= len(data), "a PUT outside of page %d", page)
+            data[offset:offset + len(put)] = put
+        else:
+            to, origin, size = fields[0], fields[1], fields[2] + 1
+            require(max(to, origin) + size <= len(data), "a MOVE outside of page %d", page)
+            data[to:to + size] = data[origin:origin + size]
 
 
 class Tree:
@@ -447,6 +600,9 @@ def main():
     except Damaged as damaged:
         print("read_image.py: %s: %s" % (sys.argv[1], damaged), file=sys.stderr)
         sys.exit(1)
+    log = filesystem.image.log
+    if log.batches:
+        print("read_image.py: %s: replayed %d batches, %d records" % (sys.argv[1], log.batches, log.records), file=sys.stderr)
     for line in lines:
         print(line)
 
