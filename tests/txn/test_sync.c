@@ -214,14 +214,17 @@ static void wait_for(uint64_t (*count)(void), uint64_t wanted)
     }
 }
 
-static uint64_t count_log_syncs(void)
+static uint64_t count_batches(void)
 {
-    return statistics_get().log_syncs;
+    struct store_statistics statistics;
+
+    store_get_statistics(test.fixture.store, &statistics);
+    return statistics.log_batches;
 }
 
-static uint64_t count_periodic(void)
+static uint64_t is_clean(void)
 {
-    return statistics_get().checkpoints_periodic;
+    return pool_dirty_count(test.fixture.pool) == 0;
 }
 
 static void the_background_makes_durable_unasked(void **state)
@@ -230,12 +233,12 @@ static void the_background_makes_durable_unasked(void **state)
 
     (void)state;
     set_up(20);
-    uint64_t before = count_log_syncs();
+    uint64_t before = count_batches();
     assert_int_equal(group_change(3, false), 0);
-    wait_for(count_log_syncs, before + 1);
+    wait_for(count_batches, before + 1);
     durable_read(&durable);
     assert_int_equal(durable.versions[3], 1);
-    wait_for(count_periodic, 1); /* nothing new: time for a checkpoint */
+    wait_for(is_clean, 1); /* nothing new: time for a checkpoint */
     tear_down();
 }
 
