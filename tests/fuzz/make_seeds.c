@@ -234,6 +234,16 @@ static void fill_long_names(struct fs *fs)
     fill_many(fs, 36, 250);
 }
 
+/* A file whose rows fill several leaves. */
+static void fill_chunks(struct fs *fs)
+{
+    uint64_t inode = make(fs, FS_ROOT_INODE, "chunks", S_IFREG | 0644, NULL);
+
+    for (uint64_t i = 0; i < 250; i++) {
+        write_bytes(fs, inode, i << 17, 1);
+    }
+}
+
 /* Unlinked and still in use: their rows are there when it stops. */
 static void fill_orphans(struct fs *fs)
 {
@@ -260,7 +270,7 @@ static const struct {
     {"small-16k", 16384, fill_small, true},      {"many", 4096, fill_two_levels, true},
     {"long-names", 4096, fill_long_names, true}, {"long-names-8k", 8192, fill_long_names, true},
     {"orphans", 4096, fill_orphans, false},      {"orphans-16k", 16384, fill_orphans, false},
-    {"logged", 4096, fill_logged, false},
+    {"chunks", 4096, fill_chunks, true},         {"logged", 4096, fill_logged, false},
 };
 
 #define KIND_COUNT (sizeof kinds / sizeof kinds[0])
