@@ -52,7 +52,10 @@ static struct content_zone *content_zone_create(const struct space *space, uint6
     return content;
 }
 
-/* One part of a run, in one zone. False when that is impossible. */
+/* One part of a run, in one zone. False when that is impossible.
+ *
+ * What is contents for a while may lie where something else stands by now: contents that came and went after the freeze
+ * of a checkpoint make room for the nodes and pages that it still has to write. Only at the end must both be apart. */
 static bool content_zone_follow(struct content_zone *content, enum log_edit_kind kind, uint64_t first, uint64_t count)
 {
     if (kind == LOG_EDIT_DROP) {
@@ -62,11 +65,30 @@ static bool content_zone_follow(struct content_zone *content, enum log_edit_kind
         bits_clear(content->live, first, count);
         return true;
     }
-    if (!bits_none(content->live, first, count) || !bits_none(content->taken, first, count)) {
+    if (!bits_none(content->live, first, count)) {
         return false;
     }
     bits_set(content->live, first, count);
     return true;
+}
+
+/* Contents at the end of the log that something else uses too. */
+static int contents_find_taken(const struct recover_contents *contents, uint64_t last_lsn,
+                               struct base_reason *ret_reason)
+{
+    for (uint64_t zone = 0; zone < contents->zone_count; zone++) {
+        const struct content_zone *content = contents->zones[zone];
+        for (uint32_t i = 0; content && i < ZONE_WORDS; i++) {
+            uint64_t both = content->live[i] & content->taken[i];
+            if (both != 0) {
+                uint64_t block = zone * STORE_ZONE_BLOCKS + i * 64 + (uint64_t)__builtin_ctzll(both);
+                return recover_damaged(ret_reason, last_lsn,
+                                       "%d blocks from block %llu become contents, but are in use",
+                                       __builtin_popcountll(both), (unsigned long long)block);
+            }
+        }
+    }
+    return 0;
 }
 
 static int contents_follow(struct store *store, struct recover_contents *contents, const struct log_edit *edit,
@@ -121,6 +143,9 @@ int recover_contents_create(struct store *store, const struct recover_log *log, 
                 result = contents_follow(store, contents, &edit, reader.lsn, ret_reason);
             }
         }
+    }
+    if (result == 0) {
+        result = contents_find_taken(contents, log->next_lsn - 1, ret_reason);
     }
     if (result < 0) {
         recover_contents_destroy(contents);
