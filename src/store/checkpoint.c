@@ -341,9 +341,12 @@ int store_checkpoint(struct store *store)
     if (!atomic_load(&store->is_frozen)) {
         return 0;
     }
-    result = store_log_write(store); /* what the freeze sealed, unless it is done */
-    if (result < 0) {
-        return result;
+    /* A caller without a leader leaves the batch that its freeze sealed to this; a leader's is none of ours. */
+    if (atomic_load(&store->log.is_frozen_sealed)) {
+        result = store_log_write(store);
+        if (result < 0) {
+            return result;
+        }
     }
     if (atomic_load(&store->frozen_dirty)) {
         result = checkpoint_write(&checkpoint);

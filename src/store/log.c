@@ -336,6 +336,7 @@ void log_freeze(struct store *store)
     bool is_empty = log_open_buffer(log)->record_count == 0 && !log_open_buffer(log)->is_incomplete;
     log_swap(store);
     log->frozen_batch = log->buffers[1 - log->open].batch;
+    atomic_store(&log->is_frozen_sealed, can_write);
     if (!can_write) {
         log->is_sealed = false;
         atomic_store(&log->has_gap, atomic_load(&log->has_gap) || !is_empty);
@@ -407,8 +408,9 @@ int store_log_write(struct store *store)
     }
     if (result == 0) {
         log->is_sealed = false;
-        if (log->frozen_batch == buffer->batch) {
+        if (atomic_load(&log->is_frozen_sealed)) { /* no other is sealed before this one is written */
             log_fix_for_checkpoint(log);
+            atomic_store(&log->is_frozen_sealed, false);
         }
         space_release(&store->space, buffer->batch);
     }

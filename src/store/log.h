@@ -71,6 +71,7 @@ struct log {
     struct superblock_log frozen;
     uint64_t frozen_written;
     uint64_t frozen_batch;
+    _Atomic bool is_frozen_sealed; /* its batch waits to be written */
 
     /* Runs on their way to be the ring's end: see log_ring.c. */
     _Atomic uint32_t ring_state; /* enum log_ring_state */
@@ -91,7 +92,7 @@ void log_deinit(struct store *store);
 void log_note_added(struct store *store, struct store_run run, const uint64_t *checksums);
 void log_note_dropped(struct store *store, struct store_run run, bool was_fresh);
 
-/* Writer and leader, within store_freeze: seals, or leaves a gap. */
+/* Writer and leader, within store_freeze: seals (is_frozen_sealed), or leaves a gap. */
 void log_freeze(struct store *store);
 /* The superblocks that the last freeze led to are durable. Leader or not: by the thread that takes the checkpoint. */
 void log_checkpoint_done(struct store *store);

@@ -287,9 +287,19 @@ static void *reader_run(void *argument)
     return NULL;
 }
 
+/* Checkpoints one after the other: batches are written while one is under way, by others. */
+static void *checkpointer_run(void *argument)
+{
+    (void)argument;
+    while (!atomic_load(&test.stop)) {
+        BASE_ASSERT(txn_engine_checkpoint(test.fixture.engine) == 0);
+    }
+    return NULL;
+}
+
 static void run_threads(uint64_t interval_ms, uint64_t syncs_wanted)
 {
-    pthread_t committers[THREAD_COUNT], reader;
+    pthread_t committers[THREAD_COUNT], reader, checkpointer;
 
     set_up(interval_ms);
     for (unsigned index = 0; index < THREAD_COUNT; index++) {
@@ -297,6 +307,7 @@ static void run_threads(uint64_t interval_ms, uint64_t syncs_wanted)
         assert_int_equal(pthread_create(&committers[index], NULL, committer_run, argument), 0);
     }
     assert_int_equal(pthread_create(&reader, NULL, reader_run, NULL), 0);
+    assert_int_equal(pthread_create(&checkpointer, NULL, checkpointer_run, NULL), 0);
     while (statistics_get().log_syncs < syncs_wanted) {
         struct timespec pause = {.tv_nsec = 1000000};
         nanosleep(&pause, NULL);
@@ -306,6 +317,7 @@ static void run_threads(uint64_t interval_ms, uint64_t syncs_wanted)
         assert_int_equal(pthread_join(committers[index], NULL), 0);
     }
     assert_int_equal(pthread_join(reader, NULL), 0);
+    assert_int_equal(pthread_join(checkpointer, NULL), 0);
     struct txn_statistics statistics = statistics_get();
     printf("commits %llu, aborts %llu, log syncs %llu, checkpoints: %llu sync, %llu pressure, %llu periodic; waits for "
            "frames %llu\n",
