@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define QUIET_ROUNDS       4U     /* pauses of 1, 2, 4, 8 ms: a request may have been received and not yet counted */
-#define STORING_TIMEOUT_MS 10000U /* others may go on storing through mappings all the time */
+#define STORING_TIMEOUT_MS 10000U /* others may have the kernel write mapped pages all the time */
 
 static int ask(int descriptor, bool is_durable, uint64_t *ret_mapped_writes)
 {
@@ -29,7 +29,8 @@ static int ask(int descriptor, bool is_durable, uint64_t *ret_mapped_writes)
 }
 
 /* What was stored through mappings is with the daemon then. Such stores are sent in the background and in portions:
- * when the number of those received no longer changes, the kernel has no more. */
+ * when the number of those received no longer changes, the kernel has no more. -EBUSY when it never stays: then there
+ * is no telling which of them are old. */
 static int collect_mapped_stores(int descriptor)
 {
     uint64_t end_ms = base_clock_monotonic_ms() + STORING_TIMEOUT_MS;
@@ -39,7 +40,10 @@ static int collect_mapped_stores(int descriptor)
     if (syncfs(descriptor) < 0) {
         return -errno;
     }
-    while (quiet_rounds < QUIET_ROUNDS && base_clock_monotonic_ms() < end_ms) {
+    while (quiet_rounds < QUIET_ROUNDS) {
+        if (base_clock_monotonic_ms() >= end_ms) {
+            return -EBUSY;
+        }
         const struct timespec pause = {.tv_nsec = (1000L * 1000L) << quiet_rounds};
         uint64_t now = 0;
         int result = ask(descriptor, false, &now);
@@ -64,8 +68,12 @@ int cli_sync_mount(int descriptor)
     if (status.f_type != FUSE_SUPER_MAGIC) {
         return -ENOTTY;
     }
-    int result = collect_mapped_stores(descriptor);
-    return result < 0 ? result : ask(descriptor, true, &mapped_writes);
+    int collected = collect_mapped_stores(descriptor);
+    if (collected < 0 && collected != -EBUSY) {
+        return collected;
+    }
+    int synced = ask(descriptor, true, &mapped_writes);
+    return synced < 0 ? synced : collected;
 }
 
 static const char *find_reason(int result)
@@ -75,6 +83,8 @@ static const char *find_reason(int result)
         return "is not in a mounted beeftreefs";
     case EPERM:
         return "only root and the user whose mount it is may do that";
+    case EBUSY:
+        return "everything written is saved, but programs go on storing through mappings: of that not all may be";
     case EROFS:
         return "not everything is saved: the filesystem has turned read-only (\"beeftree status\" says why)";
     default:

@@ -52,7 +52,7 @@ bool cli_has_one_argument(const struct cli_command *command, int argument_count,
 int cli_ask_status(const char *path, char **ret_text);
 
 /* Makes everything durable in the mount that an open file or directory is in (command_sync.c). -ENOTTY when it is none
- * of ours, -EPERM when it is somebody else's. */
+ * of ours, -EPERM when it is somebody else's, -EBUSY when what was stored through mappings may not all be durable. */
 int cli_sync_mount(int descriptor);
 
 /* Opens a database and takes its locks; explains failures. The path is made absolute, links resolved, for the caller
