@@ -354,6 +354,10 @@ int store_checkpoint(struct store *store)
             checkpoint_finish(&checkpoint);
             checkpoint_count_time(store, begin_ms);
         }
+    } else {
+        base_mutex_lock(&store->space.mutex);
+        content_changes_retire(store); /* empty, but with room for what was promised */
+        base_mutex_unlock(&store->space.mutex);
     }
     free(checkpoint.old_nodes.blocks);
     free(checkpoint.old_pages.blocks);
