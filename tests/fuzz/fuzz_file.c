@@ -4,6 +4,7 @@
 #include "fuzz.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -167,6 +168,41 @@ struct os_file *fuzz_file_reset(void)
     file_size = 0;
     is_read_only = false;
     return fuzz_file_open();
+}
+
+struct fuzz_file_copy {
+    uint64_t size;
+    uint8_t *units[UNIT_COUNT]; /* NULL: zeros */
+};
+
+struct fuzz_file_copy *fuzz_file_keep(void)
+{
+    struct fuzz_file_copy *copy = calloc(1, sizeof *copy);
+
+    FUZZ_EXPECT(copy);
+    copy->size = file_size;
+    for (uint32_t unit = 0; unit < UNIT_COUNT; unit++) {
+        if (is_touched[unit]) {
+            copy->units[unit] = malloc(UNIT_SIZE);
+            FUZZ_EXPECT(copy->units[unit]);
+            memcpy(copy->units[unit], bytes + (size_t)unit * UNIT_SIZE, UNIT_SIZE);
+        }
+    }
+    return copy;
+}
+
+struct os_file *fuzz_file_restore(const struct fuzz_file_copy *copy)
+{
+    struct os_file *file = fuzz_file_reset();
+
+    for (uint32_t unit = 0; unit < UNIT_COUNT; unit++) {
+        if (copy->units[unit]) {
+            memcpy(bytes + (size_t)unit * UNIT_SIZE, copy->units[unit], UNIT_SIZE);
+            is_touched[unit] = true;
+        }
+    }
+    file_size = copy->size;
+    return file;
 }
 
 void fuzz_file_set_read_only(bool read_only)

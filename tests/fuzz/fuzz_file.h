@@ -13,6 +13,9 @@
 struct os_file *fuzz_file_reset(void);
 /* As it is. */
 struct os_file *fuzz_file_open(void);
+/* What it holds now, for fuzz_file_restore; kept until the program ends. */
+struct fuzz_file_copy *fuzz_file_keep(void);
+struct os_file *fuzz_file_restore(const struct fuzz_file_copy *copy);
 /* From now on nobody may change it (or, false, may). */
 void fuzz_file_set_read_only(bool is_read_only);
 /* The bytes, all FUZZ_FILE_SIZE_MAX of them, for harnesses that make a file by hand: who changes some says so with

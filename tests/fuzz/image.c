@@ -18,6 +18,7 @@ enum {
     BITMAP_KIND = 0x42,
     HEIGHT_MAX = 7,
     LOG_RUNS_MAX = 32,
+    RING_BLOCKS_SMALL = 40,
 };
 
 #define SUPERBLOCK_SEED UINT64_C(0x5355504552424C4B)
@@ -276,6 +277,34 @@ static void fix_log(uint8_t *superblock, uint64_t block_count)
             fix_batch(image, block, block_count);
         }
     }
+}
+
+static void shrink_ring(uint8_t *superblock, bool is_used)
+{
+    uint8_t *run = superblock + IMAGE_LOG_RUNS;
+    uint8_t *ring = fuzz_file_bytes() + base_get_le64(run) * IMAGE_BLOCK_SIZE;
+    uint64_t count = base_get_le64(run + 8);
+
+    if (base_get_le32(superblock + IMAGE_LOG_RUN_COUNT) != 1 || count <= RING_BLOCKS_SMALL) {
+        return;
+    }
+    if (!is_used) {
+        memset(ring, 0, count * IMAGE_BLOCK_SIZE);
+        base_put_le64(superblock + IMAGE_LOG_POSITION, 0);
+    }
+    bool fits = base_get_le64(superblock + IMAGE_LOG_POSITION) < RING_BLOCKS_SMALL * IMAGE_BLOCK_SIZE;
+    for (uint64_t i = RING_BLOCKS_SMALL; i < count; i++) {
+        fits = fits && base_get_le64(ring + i * IMAGE_BLOCK_SIZE) != base_get_le64(superblock + IMAGE_LOG_SALT);
+    }
+    if (fits) {
+        base_put_le64(run + 8, RING_BLOCKS_SMALL);
+    }
+}
+
+void image_shrink_ring(bool is_used)
+{
+    shrink_ring(fuzz_file_bytes() + (size_t)SLOT_B_BLOCK * IMAGE_BLOCK_SIZE, is_used);
+    shrink_ring(fuzz_file_bytes(), is_used);
 }
 
 static void fix_superblock(uint32_t block)

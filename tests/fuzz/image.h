@@ -46,6 +46,10 @@ size_t image_encode(uint8_t *data, size_t size_max);
 /* Of the fuzz file. */
 void image_fix(void);
 
+/* Makes the log's ring, if what it holds fits, as small as may be: reading it is most of the work of opening. is_used:
+ * the log is needed, else it becomes zeros. image_fix has to follow. */
+void image_shrink_ring(bool is_used);
+
 /* Makes the sums within a tree node right: prefix size, dead bytes, zeros behind short key heads. */
 void image_fix_tree_node(uint8_t *page, uint32_t page_size);
 

@@ -159,28 +159,6 @@ static void fill_logged(struct fs *fs)
     write_bytes(fs, make(fs, FS_ROOT_INODE, "last", S_IFREG | 0644, NULL), 0, 9000);
 }
 
-/* A ring of 32 blocks, if what it holds fits: reading it is most of the work of opening. */
-static void shrink_ring(uint8_t *superblock, bool is_used)
-{
-    const uint8_t *run = superblock + IMAGE_LOG_RUNS;
-    uint8_t *ring = fuzz_file_bytes() + base_get_le64(run) * IMAGE_BLOCK_SIZE;
-    uint64_t count = base_get_le64(run + 8);
-
-    if (!is_used) {
-        memset(ring, 0, count * IMAGE_BLOCK_SIZE);
-    }
-    for (uint64_t i = 32; i < count; i++) {
-        const uint8_t *block = ring + i * IMAGE_BLOCK_SIZE;
-        if (base_get_le64(block) == base_get_le64(superblock + IMAGE_LOG_SALT)) {
-            return;
-        }
-    }
-    if (base_get_le32(superblock + IMAGE_LOG_RUN_COUNT) == 1 && count > 32 &&
-        base_get_le64(superblock + IMAGE_LOG_POSITION) < 32 * IMAGE_BLOCK_SIZE) {
-        base_put_le64(superblock + IMAGE_LOG_RUNS + 8, 32);
-    }
-}
-
 /* Identifier and time of making are nobody's: an image with them is compressed worse. */
 static void anonymize(bool is_log_used)
 {
@@ -189,8 +167,8 @@ static void anonymize(bool is_log_used)
     for (unsigned block = 0; block <= 16; block += 16) {
         memset(image + (size_t)block * IMAGE_BLOCK_SIZE + IMAGE_IDENTIFIER, 0, 16);
         memset(image + (size_t)block * IMAGE_BLOCK_SIZE + IMAGE_FORMAT_TIME, 0, 8);
-        shrink_ring(image + (size_t)block * IMAGE_BLOCK_SIZE, is_log_used);
     }
+    image_shrink_ring(is_log_used);
     image_fix();
 }
 
@@ -373,7 +351,7 @@ static void seed_rows(const char *name, struct os_file *file, uint32_t page_size
     FUZZ_EXPECT(txn_engine_open(store, pool, &engine_options, &engine) == 0);
     FUZZ_EXPECT(btree_open(engine, &tree) == 0 && btree_cursor_open(tree, &cursor) == 0);
     put_8(page_size == 16384 ? 2 : 0);
-    put_8(96);
+    put_8(3);
     put_16(SCRIPT_SIZE);
     put_script(SCRIPT_SIZE);
     for (int error = btree_cursor_first(cursor, NULL); !error; error = btree_cursor_next(cursor, NULL)) {
@@ -414,7 +392,7 @@ static void seed_rows_grammar(void)
     for (unsigned flags = 0; flags < 4; flags++) {
         char name[64];
         put_8(flags);
-        put_8(96);
+        put_8(3);
         put_16(SCRIPT_SIZE);
         put_script(SCRIPT_SIZE);
         put(rows, sizeof rows);

@@ -11,7 +11,6 @@
  * What recovery makes of it in memory and what it writes has to be the same. */
 #include "exercise.h"
 #include "fuzz_file.h"
-#include "image.h"
 #include "log_format.h"
 #include "superblock.h"
 
@@ -36,14 +35,12 @@ enum {
     BATCHES_MAX = 32,
     BATCH_SIZE_MAX = 128 << 10,
     PAGE_SIZE = 4096,
-    UNIT_COUNT = FUZZ_FILE_SIZE_MAX / FUZZ_FILE_UNIT_SIZE,
     SALT = 12345,
 };
 
 /* The filesystem without the input's log. */
 static struct {
-    uint64_t size;
-    uint8_t *units[UNIT_COUNT]; /* NULL: zeros */
+    struct fuzz_file_copy *copy;
     struct superblock superblock;
     uint64_t free_block; /* the first of many that nothing uses */
 } base;
@@ -68,32 +65,6 @@ static void make_files(struct fs *fs)
     }
 }
 
-static void keep_file(void)
-{
-    base.size = fuzz_file_get_size();
-    for (uint64_t unit = 0; unit < UNIT_COUNT; unit++) {
-        if (fuzz_file_is_touched(unit * FUZZ_FILE_UNIT_SIZE)) {
-            base.units[unit] = malloc(FUZZ_FILE_UNIT_SIZE);
-            FUZZ_EXPECT(base.units[unit]);
-            memcpy(base.units[unit], fuzz_file_bytes() + unit * FUZZ_FILE_UNIT_SIZE, FUZZ_FILE_UNIT_SIZE);
-        }
-    }
-}
-
-static struct os_file *put_file(void)
-{
-    struct os_file *file = fuzz_file_reset();
-
-    for (uint64_t unit = 0; unit < UNIT_COUNT; unit++) {
-        if (base.units[unit]) {
-            memcpy(fuzz_file_bytes() + unit * FUZZ_FILE_UNIT_SIZE, base.units[unit], FUZZ_FILE_UNIT_SIZE);
-            fuzz_file_touch(unit * FUZZ_FILE_UNIT_SIZE, FUZZ_FILE_UNIT_SIZE);
-        }
-    }
-    fuzz_file_set_size(base.size);
-    return file;
-}
-
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     struct fs_format_options format_options = {.page_size = PAGE_SIZE, .root_mode = 0755};
@@ -110,7 +81,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     FUZZ_EXPECT(fs_close(fs) == 0);
     FUZZ_EXPECT(superblock_decode(fuzz_file_bytes(), &base.superblock, &reason) == SUPERBLOCK_VALID);
     base.free_block = base.superblock.block_count - 16;
-    keep_file();
+    base.copy = fuzz_file_keep();
     return 0;
 }
 
@@ -343,7 +314,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fuzz_reader reader = {data, size}, script;
     unsigned flags = fuzz_take_8(&reader);
-    struct os_file *file = put_file();
+    struct os_file *file = fuzz_file_restore(base.copy);
     bool was_clean, is_clean;
 
     script.size = fuzz_take_bytes(&reader, fuzz_take_16(&reader), &script.data);

@@ -1,11 +1,12 @@
 /* Rows: a whole tree under a filesystem whose rows are the input's. Every table's decoding, and everything that trusts
  * one row because another one said so. (layer: fs)
  *
- *      input: flags (1) | content blocks (1) | size of the script (2) | script | rows
+ *      input: flags (1) | how many content blocks (1: none, 8, 32, 96) | size of the script (2) | script | rows
  *      row:   what (1) | ...
  *      flags: 1 the filesystem is checked before (and then has to stay whole); 2 pages of 16 KiB, else of 4 */
 #include "exercise.h"
 #include "fuzz_file.h"
+#include "image.h"
 #include "internal.h"
 
 #include "base/bytes.h"
@@ -20,6 +21,7 @@ enum {
     FLAG_LARGE = 2,
     ROWS_MAX = 400,
     CONTENT_BLOCKS_MAX = 96,
+    BASE_CHOICES = 4,
     VALUE_SIZE_MAX = 4000,
     CACHE_SIZE = 1 << 20,
 };
@@ -253,20 +255,43 @@ static void put_rows(struct setup *setup, struct fuzz_reader *reader)
     }
 }
 
+/* An empty filesystem with that many blocks of contents, made once. */
+static void restore_base(struct setup *setup, unsigned flags, unsigned choice)
+{
+    static const uint32_t content_blocks[BASE_CHOICES] = {0, 8, 32, CONTENT_BLOCKS_MAX};
+    static struct base {
+        struct fuzz_file_copy *copy;
+        uint64_t first_content;
+    } bases[2][BASE_CHOICES];
+    struct base *base = &bases[flags & FLAG_LARGE ? 1 : 0][choice];
+    struct fs_format_options format_options = {.page_size = flags & FLAG_LARGE ? 16384 : 4096, .root_mode = 0755};
+    struct base_reason reason;
+
+    if (!base->copy) {
+        setup->file = fuzz_file_reset();
+        FUZZ_EXPECT(fs_format(setup->file, &format_options, &reason) == 0);
+        open_setup(setup);
+        make_contents(setup, content_blocks[choice]);
+        base->first_content = setup->first_content;
+        close_setup(setup);
+        image_shrink_ring(true);
+        image_fix();
+        base->copy = fuzz_file_keep();
+    }
+    setup->first_content = base->first_content;
+    setup->file = fuzz_file_restore(base->copy);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fuzz_reader reader = {data, size}, script;
     unsigned flags = fuzz_take_8(&reader);
-    struct fs_format_options format_options = {.page_size = flags & FLAG_LARGE ? 16384 : 4096, .root_mode = 0755};
-    uint32_t content_blocks = fuzz_take_8(&reader) % (CONTENT_BLOCKS_MAX + 1);
-    struct setup setup = {.file = fuzz_file_reset()};
-    struct base_reason reason;
+    struct setup setup = {.file = NULL};
     bool was_clean = false, is_clean;
 
+    restore_base(&setup, flags, fuzz_take_8(&reader) % BASE_CHOICES);
     script.size = fuzz_take_bytes(&reader, fuzz_take_16(&reader), &script.data);
-    FUZZ_EXPECT(fs_format(setup.file, &format_options, &reason) == 0);
     open_setup(&setup);
-    make_contents(&setup, content_blocks);
     put_rows(&setup, &reader);
     close_setup(&setup);
     if (flags & FLAG_CHECK) {
