@@ -13,6 +13,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/tooth.h"
 #include "bits.h"
 
 #include <errno.h>
@@ -110,7 +111,7 @@ static int checkpoint_change_map_leaf(void *context, uint8_t *node, const struct
         radix_put_entry(node, changes[i].first, new);
         checkpoint->superblock.page_count += (new.block != 0) - (uint64_t)(old.block != 0);
         *ret_changed = true;
-        if (old.block != 0) {
+        if (old.block != 0 && !BASE_TOOTH(REUSES_FROZEN)) {
             int result = block_list_add(&checkpoint->old_pages, old.block);
             if (result < 0) {
                 return result;
@@ -311,7 +312,7 @@ static int checkpoint_write(struct checkpoint *checkpoint)
     checkpoint->superblock.log.next_position = store->log.frozen.next_position;
     checkpoint->superblock.log.next_sequence = store->log.frozen.next_sequence;
     log_ring_name(store, &checkpoint->superblock);
-    result = store_sync(store, "pages and contents can't be synced");
+    result = BASE_TOOTH(EARLY_SUPERBLOCK) ? 0 : store_sync(store, "pages and contents can't be synced");
     if (result < 0) {
         return result;
     }
@@ -364,6 +365,7 @@ int store_checkpoint(struct store *store)
     if (result == 0) {
         atomic_store(&store->frozen_dirty, false);
         atomic_store(&store->is_frozen, false);
+        log_release_frees(store); /* of batches that became durable meanwhile */
     }
     return result;
 }

@@ -356,6 +356,16 @@ void log_checkpoint_done(struct store *store)
     space_release(&store->space, log->frozen_batch);
 }
 
+void log_release_frees(struct store *store)
+{
+    uint64_t batch = atomic_load(&store->log.durable_batch);
+
+    if (atomic_load(&store->is_frozen) && batch > store->log.frozen_batch) {
+        batch = store->log.frozen_batch;
+    }
+    space_release(&store->space, batch);
+}
+
 /* Gives the sealed batch its header and writes it. */
 static int log_write_batch(struct store *store, struct log_buffer *buffer)
 {
@@ -412,7 +422,8 @@ int store_log_write(struct store *store)
             log_fix_for_checkpoint(log);
             atomic_store(&log->is_frozen_sealed, false);
         }
-        space_release(&store->space, buffer->batch);
+        atomic_store(&log->durable_batch, buffer->batch);
+        log_release_frees(store);
     }
     return result;
 }

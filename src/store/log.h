@@ -71,6 +71,7 @@ struct log {
     struct superblock_log frozen;
     uint64_t frozen_written;
     uint64_t frozen_batch;
+    _Atomic uint64_t durable_batch; /* the last one in the ring */
     _Atomic bool is_frozen_sealed; /* its batch waits to be written */
 
     /* Runs on their way to be the ring's end: see log_ring.c. */
@@ -96,6 +97,9 @@ void log_note_dropped(struct store *store, struct store_run run, bool was_fresh)
 void log_freeze(struct store *store);
 /* The superblocks that the last freeze led to are durable. Leader or not: by the thread that takes the checkpoint. */
 void log_checkpoint_done(struct store *store);
+/* What durable batches freed can be reused; but until the checkpoint on its way is durable only what its bitmap lacks:
+ * else it would write nodes and pages over blocks that it calls contents. Leader, or when is_frozen has ended. */
+void log_release_frees(struct store *store);
 
 /* Makes the list of content blocks that are live at a sealed batch's end, behind its records. False when there is no
  * room (log_list.c). */

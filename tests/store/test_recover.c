@@ -2,6 +2,7 @@
  * checkpoint, round the end of the ring, over several runs, in a file that has grown; a last batch without its
  * contents; cuts at every call of a recovery. What is damaged is in test_recover_damage.c. */
 #include "recover_craft.h"
+#include "store/log.h"
 
 enum { PAGE_SIZE = 8192 };
 
@@ -381,6 +382,38 @@ static void test_growth_lost(void **state)
     craft_destroy(craft);
 }
 
+/* Contents freed while a checkpoint is on its way are contents in its bitmap: although the batch that freed them is
+ * durable, the checkpoint must not write its own nodes and pages there. */
+static void test_freed_during_checkpoint(void **state)
+{
+    (void)state;
+    struct craft *craft = craft_create(PAGE_SIZE, 64 << 10, 30);
+    const struct store_run run = {craft->contents_begin, 1}; /* the lowest place for a node, once it is free */
+    const struct store_need need = {.pages = 1};
+
+    struct store *store = craft_open(craft, false);
+    assert_int_equal(store_reserve(store, &need), 0);
+    craft_fill(craft, craft->state.pages[1], PAGE_SIZE);
+    assert_int_equal(store_page_write(store, 1, craft->state.pages[1], false), 0);
+    store_freeze(store);
+    assert_int_equal(store_log_write(store), 0);
+    store_log_begin(store);
+    assert_int_equal(store_content_prepare_free(store, run), 0);
+    store_content_free(store, run);
+    craft->state.contents[0] = false;
+    store_log_end(store);
+    assert_true(store_log_can_write(store));
+    store_log_seal(store);
+    assert_int_equal(store_log_write(store), 0);
+    assert_int_equal(store_checkpoint(store), 0);
+    assert_false(space_is_used(&store->space, run.block)); /* now it may */
+    store_close(store);
+    craft_attach(craft);
+    expect_read_only(craft, &craft->state);
+    expect_recovers(craft, &craft->state);
+    craft_destroy(craft);
+}
+
 /* --- Trouble while recovering ------------------------------------------------------------------------------------- */
 
 static struct craft *create_with_log(uint64_t seed)
@@ -566,6 +599,7 @@ int main(void)
         cmocka_unit_test(test_contents_stay),
         cmocka_unit_test(test_grown_file),
         cmocka_unit_test(test_growth_lost),
+        cmocka_unit_test(test_freed_during_checkpoint),
         cmocka_unit_test(test_cuts),
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_no_space),
