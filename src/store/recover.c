@@ -102,6 +102,8 @@ int recover_replay(struct store *store, struct base_reason *ret_reason)
         store->recovered_sequence = log.next_sequence;
     }
     if (result == 0 && store->read_only && log.count > 0) {
+        recover_contents_destroy(store->redo_contents);
+        store->redo_contents = NULL;
         recover_tell(store, "replayed in memory");
     }
     recover_log_deinit(&log);

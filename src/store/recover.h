@@ -20,8 +20,8 @@ struct store;
 
 /* What the ring holds. */
 struct recover_log {
-    uint8_t *bytes; /* the ring from the superblock's position on, round its end */
-    uint64_t size;  /* bytes */
+    uint8_t *bytes; /* the ring from the superblock's position on, round its end; after the scan only what is used */
+    uint64_t size;  /* bytes of the ring */
     uint64_t used;  /* bytes that the batches take */
     struct log_batch *batches;
     size_t count;

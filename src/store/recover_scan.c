@@ -302,6 +302,26 @@ static int scan_check_last(struct store *store, struct recover_log *log, struct 
     return result;
 }
 
+/* Keeps only the bytes of the batches: a read-only store has them as long as it is open. */
+static void scan_shrink(struct recover_log *log)
+{
+    uint64_t at = 0;
+
+    if (log->used == 0) {
+        free(log->bytes);
+        log->bytes = NULL;
+        return;
+    }
+    uint8_t *bytes = realloc(log->bytes, log->used);
+    log->bytes = bytes ? bytes : log->bytes;
+    for (size_t i = 0; i < log->count; i++) {
+        struct log_batch *batch = &log->batches[i];
+        batch->records = log->bytes + at + LOG_HEADER_SIZE;
+        batch->contents = batch->records + batch->records_size;
+        at += log_batch_space(batch->size);
+    }
+}
+
 int recover_scan(struct store *store, struct recover_log *ret_log, struct base_reason *ret_reason)
 {
     const struct superblock_log *place = &store->superblock.log;
@@ -327,6 +347,7 @@ int recover_scan(struct store *store, struct recover_log *ret_log, struct base_r
         recover_log_deinit(&log);
         return result;
     }
+    scan_shrink(&log);
     *ret_log = log;
     return 0;
 }
