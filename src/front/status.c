@@ -93,6 +93,17 @@ static void add_store(cJSON *root, const struct store_statistics *store)
     ADD(object, store, checksum_failures);
 }
 
+static void add_log(cJSON *root, const struct store_statistics *store)
+{
+    cJSON *object = cJSON_AddObjectToObject(root, "log");
+
+    add_number(object, "size", store->log_size);
+    add_number(object, "used", store->log_used);
+    add_number(object, "batches", store->log_batches);
+    add_number(object, "operations", store->log_records);
+    add_number(object, "bytes", store->log_bytes);
+}
+
 static void add_recovery(cJSON *root, const struct store_recovery *recovery)
 {
     cJSON *object = cJSON_AddObjectToObject(root, "recovery");
@@ -184,6 +195,7 @@ static int print(struct front *front, bool with_paths, char *text, size_t text_s
     (void)cJSON_AddStringToObject(root, "program", "beeftreefs " BEEFTREE_VERSION);
     add_state(root, front, &statistics, with_paths);
     add_store(root, &statistics.store);
+    add_log(root, &statistics.store);
     add_recovery(root, &statistics.recovery);
     add_pool(root, &statistics.pool);
     add_transactions(root, &statistics.txn);
