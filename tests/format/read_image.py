@@ -230,11 +230,16 @@ class Log:
         if batches and not self.is_whole(batches[-1]):
             batches.pop()
         self.batches = len(batches)
+        before = set(self.image.contents)
         for _, _, records, _, _ in batches:
             for record in records:
                 self.records += 1
                 for edit in self.edits(record):
                     self.apply(*edit)
+        for block in before - self.image.contents:
+            del self.image.used[block]
+        for block in self.image.contents - before:
+            self.image.use(block, "contents")
 
     def is_whole(self, batch):
         for record in batch[2]:
@@ -284,12 +289,7 @@ class Log:
             require(1 <= count <= 32768 and 32 <= block <= self.file_blocks - count, "a run of the log")
             for i in range(block, block + count):
                 require((i in image.contents) == (kind == 7), "block %d: %s", i, "DROP" if kind == 7 else "ADD")
-                if kind == 7:
-                    image.contents.remove(i)
-                    del image.used[i]
-                else:
-                    image.use(i, "contents")
-                    image.contents.add(i)
+                (image.contents.remove if kind == 7 else image.contents.add)(i)
             return
         require(1 <= page < 1 << 40 and (page in image.pages) == (kind != 2), "page %d: edit %d", page, kind)
         if kind == 2:
