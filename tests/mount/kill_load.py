@@ -65,6 +65,7 @@ class Worker:
         """In the process: until the mount dies. 0, or the number of an error that has nothing to do with that."""
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         ledger = os.open(self.ledger, os.O_WRONLY | os.O_APPEND)
+        operation = ()
         try:
             if not os.path.isdir(root):
                 os.mkdir(root)
@@ -74,7 +75,10 @@ class Worker:
                 os.write(ledger, RECORD.pack(begin, time.monotonic_ns()))
                 self.world.apply(operation)
         except OSError as error:
-            return 0 if error.errno in DEAD else error.errno
+            if error.errno not in DEAD:
+                print("worker %s: %s: %s" % (self.name, [word for word in operation if not isinstance(word, bytes)], error),
+                      flush=True)
+                return error.errno
         return 0
 
     def end(self):
@@ -93,10 +97,13 @@ class Worker:
             self.times = list(RECORD.iter_unpack(file.read()))
         world = copy.deepcopy(self.world)
         self.acknowledged = []  # when the syncs began
+        self.mapped = 0         # operations up to the last msync
         plan = self.operations(world)
-        for begin, _ in self.times:
+        for index, (begin, _) in enumerate(self.times):
             operation = next(plan)
             world.apply(operation)
+            if operation[0] == "map":
+                self.mapped = index + 1
             if operation[0] in SYNCS or operation[0] == "map":
                 self.acknowledged.append(begin)
         self.done = len(self.times)
@@ -149,8 +156,9 @@ class Search:
                 return world
         return None
 
-    def find(self, required):
-        """(fewest, most, world): how many operations are there; the world after the most of them."""
+    def find(self, required, with_parts):
+        """(fewest, most, world): how many operations are there; the world after the most of them. None: no number explains
+        what is there, or with parts: Failed."""
         worker = self.worker
         fewest = most = world = None
         explained = "%d differ before all of them" % len(self.different)
@@ -165,16 +173,16 @@ class Search:
             if count > worker.done:
                 break
             operation = next(plan)
-            if count >= required and self.different and most is None:
+            if with_parts and count >= required and self.different:
                 part = self.part_of(operation)
                 if part is not None:
                     return count, count, part
             self.apply(operation)
-        if most is None:
+        if most is None and with_parts:
             raise Failed("%s: no prefix from %d to %d of its operations is there. Different from the former: %s; from the "
                          "latter: %s" % (worker.name, required, worker.done, explained,
                                          ", ".join(sorted(self.different)[:4])))
-        return fewest, most, world
+        return None if most is None else (fewest, most, world)
 
 
 class Test:
@@ -227,10 +235,11 @@ class Test:
             raise Failed("the daemon has ended: %s" % self.mount.log_tail())
         early = [worker for worker in self.workers if os.waitid(os.P_PID, worker.pid,
                                                                 os.WEXITED | os.WNOHANG | os.WNOWAIT)]
-        self.mount.kill()
+        self.mount.kill_daemon()
         self.counts["kills"] += 1
         for worker in self.workers:
             worker.end()
+        mounts.release(self.mount.point)
         if early:
             raise Failed("worker %s has ended before the kill" % early[0].name)
 
@@ -246,8 +255,10 @@ class Test:
                     raise Failed("%s: its directory is not there" % worker.name)
                 found[worker] = 0, 0, World()
                 continue
-            required = sum(1 for _, end in worker.times if end <= synced)
-            found[worker] = Search(worker, observe(root)).find(required)
+            # A store through a mapping is itself what its msync acknowledges.
+            required = max(sum(1 for _, end in worker.times if end <= synced), worker.mapped)
+            got = observe(root)
+            found[worker] = Search(worker, got).find(required, False) or Search(worker, got).find(required, True)
             self.counts["operations"] += worker.done
             self.counts["syncs"] += len(worker.acknowledged)
             self.counts["lost, not synced"] += max(0, worker.done - found[worker][1])

@@ -134,12 +134,16 @@ class Mount:
         self.daemon = None
         return status
 
-    def kill(self):
-        """SIGKILL; the dead mount is taken away."""
+    def kill_daemon(self):
+        """SIGKILL; the dead mount stays, so that who works on it meets ENOTCONN and not another directory."""
         if self.daemon:
             self.daemon.kill()
             self.daemon.wait()
             self.daemon = None
+
+    def kill(self):
+        """SIGKILL; the dead mount is taken away."""
+        self.kill_daemon()
         release(self.point)
 
     def is_alive(self):
