@@ -22,6 +22,7 @@ static void buffer_clear(struct log_buffer *buffer)
     buffer->record_count = 0;
     buffer->is_incomplete = false;
     buffer->listed_count = 0;
+    buffer->entries_max = 0;
 }
 
 static uint64_t ring_size(const struct superblock_log_run *runs, uint32_t count)
@@ -130,7 +131,7 @@ void store_log_begin(struct store *store)
 static void log_note_pending(struct log *log)
 {
     const struct log_buffer *buffer = log_open_buffer(log);
-    uint64_t size = buffer->size - LOG_HEADER_SIZE + buffer->listed_count * LOG_CONTENT_ENTRY_SIZE;
+    uint64_t size = buffer->size - LOG_HEADER_SIZE + buffer->entries_max * LOG_CONTENT_ENTRY_SIZE;
 
     atomic_store_explicit(&log->pending_size, size, memory_order_relaxed);
 }
@@ -228,6 +229,8 @@ static void log_list(struct log_buffer *buffer, struct store_run run, const uint
         buffer->is_incomplete = true;
         return;
     }
+    /* Whatever runs come and go, what is left has no more stretches than there were runs. */
+    buffer->entries_max += 2 + run.count / LOG_ENTRY_BLOCKS_MAX;
     for (uint32_t i = 0; i < run.count; i++) {
         buffer->listed[buffer->listed_count] = (struct log_listed){
             .block = run.block + i,
@@ -284,7 +287,7 @@ bool store_log_can_write(struct store *store)
     if (atomic_load(&log->ring_state) == LOG_RING_NAMED) {
         log_ring_adopt(store);
     }
-    uint64_t space = log_batch_space(buffer->size + buffer->listed_count * LOG_CONTENT_ENTRY_SIZE);
+    uint64_t space = log_batch_space(buffer->size + buffer->entries_max * LOG_CONTENT_ENTRY_SIZE);
     uint64_t size = atomic_load(&log->size);
     bool fits = space <= LOG_BUFFER_SIZE && space <= size - log_used(log);
     if (atomic_load(&log->ring_state) == LOG_RING_PREPARED) {

@@ -32,6 +32,9 @@ struct log_listed {
     bool is_added;
 };
 
+/* Blocks of one content entry. */
+#define LOG_ENTRY_BLOCKS_MAX 256U
+
 /* Records behind room for a header. */
 struct log_buffer {
     uint8_t *bytes;
@@ -43,6 +46,7 @@ struct log_buffer {
     struct log_listed *listed;
     size_t listed_count;
     size_t listed_capacity;
+    size_t entries_max; /* the most content entries that they can come to */
 };
 
 enum log_ring_state { LOG_RING_SAME, LOG_RING_PREPARED, LOG_RING_NAMED };
@@ -72,7 +76,7 @@ struct log {
     uint64_t frozen_written;
     uint64_t frozen_batch;
     _Atomic uint64_t durable_batch; /* the last one in the ring */
-    _Atomic bool is_frozen_sealed; /* its batch waits to be written */
+    _Atomic bool is_frozen_sealed;  /* its batch waits to be written */
 
     /* Runs on their way to be the ring's end: see log_ring.c. */
     _Atomic uint32_t ring_state; /* enum log_ring_state */

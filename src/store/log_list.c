@@ -30,9 +30,8 @@ static size_t listed_reduce(struct log_listed *listed, size_t count)
 
 bool log_list_contents(struct log_buffer *buffer, uint32_t *ret_count)
 {
-    enum { COMBINED_MAX = 256 };
     struct log_listed *listed = buffer->listed;
-    uint64_t checksums[COMBINED_MAX];
+    uint64_t checksums[LOG_ENTRY_BLOCKS_MAX];
     uint32_t entries = 0;
 
     if (buffer->listed_count > 0) {
@@ -41,7 +40,8 @@ bool log_list_contents(struct log_buffer *buffer, uint32_t *ret_count)
     size_t count = listed_reduce(listed, buffer->listed_count);
     for (size_t i = 0; i < count;) {
         uint32_t length = 0;
-        while (i + length < count && length < COMBINED_MAX && listed[i + length].block == listed[i].block + length) {
+        while (i + length < count && length < LOG_ENTRY_BLOCKS_MAX &&
+               listed[i + length].block == listed[i].block + length) {
             checksums[length] = listed[i + length].checksum;
             length++;
         }

@@ -70,7 +70,7 @@ static uint64_t ring_wants(struct store *store)
         return LOG_RING_SIZE_MIN / STORE_BLOCK_SIZE;
     }
     size_max = least(size_max, LOG_RING_SIZE_MAX);
-    if (store_log_used_size(store) < size / 2 || size >= size_max) {
+    if (store_log_used_size(store) + store_log_pending_size(store) < size / 2 || size >= size_max) {
         return 0;
     }
     return (least(size * GROWTH_FACTOR, size_max) - size) / STORE_BLOCK_SIZE;
