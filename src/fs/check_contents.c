@@ -139,7 +139,7 @@ static void check_place(struct checker *checker, const struct contents *contents
             end = offset + (uint64_t)(slot + 1) * STORE_BLOCK_SIZE;
         }
     }
-    if (!contents->known || is_orphan(contents) || offset >= contents->freeing_from) {
+    if (!contents->known || offset >= contents->freeing_from) {
         return;
     }
     if (!S_ISREG(contents->row.attributes.mode)) {
