@@ -90,6 +90,11 @@ int fs_directory_row_add(struct fs_inode_row *directory, int entries, int subdir
                      attributes->inode);
         return -EUCLEAN;
     }
+    if (entries > 0 && attributes->size >= (uint64_t)FS_FILE_SIZE_MAX) {
+        base_message(BASE_MESSAGE_ERROR, "directory %" PRIu64 ": its row counts more entries than there can be",
+                     attributes->inode);
+        return -EUCLEAN;
+    }
     if (subdirectories > 0 && attributes->link_count >= FS_LINK_COUNT_MAX) {
         return -EMLINK;
     }

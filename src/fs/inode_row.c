@@ -241,7 +241,15 @@ int fs_inode_row_write(struct fs *fs, struct txn *txn, uint64_t inode, const str
     }
     encode(bytes, row);
     struct btree_slice key_slice = {key, fs_key_inode(key, inode)}, value = {bytes, size};
-    return is_new ? btree_insert(fs->tree, txn, key_slice, value) : btree_put(fs->tree, txn, key_slice, value);
+    if (!is_new) {
+        return btree_put(fs->tree, txn, key_slice, value);
+    }
+    int error = btree_insert(fs->tree, txn, key_slice, value);
+    if (error == -EEXIST) {
+        base_message(BASE_MESSAGE_ERROR, "inode %" PRIu64 " exists, but the superinode says that it never did", inode);
+        error = -EUCLEAN;
+    }
+    return error;
 }
 
 int fs_inode_row_delete(struct fs *fs, struct txn *txn, uint64_t inode)
@@ -312,13 +320,14 @@ int fs_super_row_read(struct fs *fs, uint64_t *ret_next_number)
     uint8_t key[FS_KEY_SIZE_MAX], value[SUPER_ROW_SIZE];
     size_t size;
     int error = btree_get(fs->tree, NULL, (struct btree_slice){key, fs_key_inode(key, 0)}, value, sizeof value, &size);
-    if (error == -ENOENT || error == -ERANGE || (!error && size != SUPER_ROW_SIZE) ||
-        (!error && base_get_le64(value + SUPER_ROW_NEXT_NUMBER) <= FS_ROOT_INODE)) {
+    uint64_t next_number = !error && size == SUPER_ROW_SIZE ? base_get_le64(value + SUPER_ROW_NEXT_NUMBER) : 0;
+    if (error == -ENOENT || error == -ERANGE ||
+        (!error && (next_number <= FS_ROOT_INODE || next_number > FS_NEXT_NUMBER_MAX))) {
         base_message(BASE_MESSAGE_ERROR, "the superinode's row is missing or damaged");
         return -EUCLEAN;
     }
     if (!error) {
-        *ret_next_number = base_get_le64(value + SUPER_ROW_NEXT_NUMBER);
+        *ret_next_number = next_number;
     }
     return error;
 }

@@ -258,6 +258,36 @@ static void counts_at_their_limit(void **state)
     assert_int_equal(fs_fixture_find(&fixture, FS_ROOT_INODE, "sub"), sub);
 }
 
+static void more_entries_than_there_can_be(void **state)
+{
+    (void)state;
+    uint8_t row[1024];
+    struct fs_entry entry;
+    struct fs_make make = {.mode = S_IFREG | 0644};
+    size_t size = get_row(directory, row, sizeof row);
+    base_put_le64(row + ROW_SIZE, INT64_MAX);
+    put_row(directory, row, size);
+    assert_int_equal(fs_make(fixture.fs, &fs_fixture_user, directory, "x", &make, &entry), -EUCLEAN);
+    assert_int_equal(fs_unlink(fixture.fs, directory, "file"), 0); /* the row is as good as before */
+}
+
+static void a_next_number_that_is_taken(void **state)
+{
+    (void)state;
+    uint8_t row[1024];
+    struct fs_entry entry;
+    struct fs_make make = {.mode = S_IFREG | 0644};
+    fs_fixture_reopen(&fixture);
+    size_t size = get_row(0, row, sizeof row);
+    base_put_le64(row, file);
+    put_row(0, row, size);
+    assert_int_equal(fs_sync(fixture.fs), 0);
+    fs_fixture_crash(&fixture, NULL);
+    assert_int_equal(fs_make(fixture.fs, &fs_fixture_user, directory, "x", &make, &entry), -EUCLEAN);
+    assert_int_equal(fs_lookup(fixture.fs, directory, "x", &entry), -ENOENT);
+    assert_int_equal(fs_fixture_find(&fixture, directory, "file"), file);
+}
+
 static void set_parent(uint64_t inode, uint64_t parent)
 {
     uint8_t row[1024];
@@ -326,7 +356,7 @@ static void opening_needs_superinode_and_root(void **state)
     struct fs_options options = {.read_only = true};
     struct fs *fs;
     size_t super_size = get_row(0, super, sizeof super), root_size = get_row(FS_ROOT_INODE, root, sizeof root);
-    for (int fault = 0; fault < 5; fault++) {
+    for (int fault = 0; fault < 7; fault++) {
         memcpy(row, root, sizeof row);
         if (fault == 0)
             put_row(0, super, super_size - 1);
@@ -336,10 +366,16 @@ static void opening_needs_superinode_and_root(void **state)
             put_row(FS_ROOT_INODE, root, root_size - 1);
         else if (fault == 3)
             base_put_le32(row + ROW_MODE, S_IFREG | 0644);
-        else
+        else if (fault == 4)
             base_put_le32(row + ROW_LINK_COUNT, 0);
         if (fault > 2)
             put_row(FS_ROOT_INODE, row, root_size);
+        if (fault > 4) {
+            memcpy(row, super, sizeof row);
+            base_put_le64(row, fault == 5 ? UINT64_MAX : FS_NEXT_NUMBER_MAX + 1);
+            put_row(0, row, super_size);
+            put_row(FS_ROOT_INODE, root, root_size);
+        }
         assert_int_equal(fs_sync(fixture.fs), 0);
         reason.text[0] = '\0';
         assert_int_equal(fs_open(fixture.file, &options, &fs, &reason), -EUCLEAN);
@@ -363,6 +399,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(rows_of_inodes, setup, teardown),
         cmocka_unit_test_setup_teardown(counts_that_are_too_small, setup, teardown),
         cmocka_unit_test_setup_teardown(counts_at_their_limit, setup, teardown),
+        cmocka_unit_test_setup_teardown(more_entries_than_there_can_be, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_next_number_that_is_taken, setup, teardown),
         cmocka_unit_test_setup_teardown(parents_that_run_in_a_circle, setup, teardown),
         cmocka_unit_test_setup_teardown(rows_of_orphans, setup, teardown),
         cmocka_unit_test_setup_teardown(opening_needs_superinode_and_root, setup, teardown),
