@@ -2,6 +2,7 @@
  * and the bytes behind it in its last block or piece are made zeros or cut off, so that they never come back. Where
  * more rows go than one transaction takes, the rest is left to content_free.c. */
 #include "base/bytes.h"
+#include "base/tooth.h"
 #include "content.h"
 #include "names.h"
 
@@ -114,7 +115,7 @@ static int cut_last_chunk(struct cut *cut, uint64_t size)
         if (ret < 0) {
             return ret;
         }
-        if (!is_zero(block + in_block, STORE_BLOCK_SIZE - in_block)) {
+        if (!BASE_TOOTH(TRUNCATED_BYTES_RETURN) && !is_zero(block + in_block, STORE_BLOCK_SIZE - in_block)) {
             memset(block + in_block, 0, STORE_BLOCK_SIZE - in_block);
             fs_change_set(cut->change, chunk, slot, block);
         }

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/checksum.h"
+#include "base/tooth.h"
 
 #include <errno.h>
 #include <string.h>
@@ -148,6 +149,17 @@ static int map_enter(struct store *store, uint64_t page, struct node_ref ref, bo
     return result;
 }
 
+/* BASE_TOOTH_REUSES_FROZEN: the place of a page's durable version becomes free as soon as there is a newer one. */
+static void page_free_durable(struct store *store, uint64_t page)
+{
+    struct node_ref ref = {0, 0};
+    struct base_reason reason;
+
+    if (radix_find_page(&store->nodes, &store->map, page, &ref, &reason) == 0 && ref.block != 0) {
+        space_free_page(&store->space, ref.block);
+    }
+}
+
 int store_page_write(struct store *store, uint64_t page, const void *bytes, bool frozen)
 {
     struct node_ref ref;
@@ -169,6 +181,9 @@ int store_page_write(struct store *store, uint64_t page, const void *bytes, bool
         store_count(&store->counters.page_writes, 1);
         store_count(&store->counters.bytes_written, store->page_size);
         result = map_enter(store, page, ref, frozen, epoch);
+    }
+    if (BASE_TOOTH(REUSES_FROZEN) && frozen) {
+        page_free_durable(store, page);
     }
 out:
     if (result < 0) {

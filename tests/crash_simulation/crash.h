@@ -23,10 +23,11 @@ struct crash_run {
 };
 
 /* Each mode runs in every worker and takes its share by worker and worker_count; ends when the cuts wanted are done or
- * another worker has found something. false: a difference was found and reported. */
+ * another worker has found something. false: a difference was found (all that is reported counts). */
 bool crash_exhaustive(struct crash_run *run);
 bool crash_random(struct crash_run *run);
 bool crash_faults(struct crash_run *run);
+/* name: only that one; NULL: all. However many cuts they take. */
 bool crash_scenarios(struct crash_run *run, const char *name);
 
 /* Replays one case ("MODE:..." as a report names it); false when there is a difference. Exits for what is no case. */

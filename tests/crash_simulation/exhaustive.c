@@ -122,7 +122,8 @@ bool crash_exhaustive(struct crash_run *run)
     }
     for (uint64_t i = run->worker; i < groups_long && crash_goes_on(run); i += run->worker_count) {
         uint64_t group = (i * stride + run->seed) % groups_long;
-        uint64_t prefix = (group / WORKLOAD_OPERATION_COUNT + 1) * (WORKLOAD_OPERATION_COUNT + 1) + group % WORKLOAD_OPERATION_COUNT + 1;
+        uint64_t prefix = (group / WORKLOAD_OPERATION_COUNT + 1) * (WORKLOAD_OPERATION_COUNT + 1) +
+                          group % WORKLOAD_OPERATION_COUNT + 1;
         if (!run_group(run, prefix, UINT64_MAX)) {
             return false;
         }

@@ -101,8 +101,7 @@ bool crash_faults(struct crash_run *run)
     const uint64_t base = WORKLOAD_OPERATION_COUNT + 1;
 
     verify_forget();
-    for (uint64_t i = run->worker; crash_goes_on(run) && i < WORKLOAD_OPERATION_COUNT * base;
-         i += run->worker_count) {
+    for (uint64_t i = run->worker; crash_goes_on(run) && i < WORKLOAD_OPERATION_COUNT * base; i += run->worker_count) {
         uint64_t drawn = (i * 1009 + run->seed * 17) % (WORKLOAD_OPERATION_COUNT * base);
         uint64_t first = drawn / WORKLOAD_OPERATION_COUNT;
         if (!run_workload(run, first * base + drawn % WORKLOAD_OPERATION_COUNT + 1)) {

@@ -27,7 +27,8 @@ static void usage(FILE *to)
         "Cuts the power of a simulated disk under the filesystem, recovers, checks, and compares the whole tree with\n"
         "the states that the promises allow.\n"
         "\n"
-        "  --cuts N         how many (20000); 'all' for the whole enumeration of the mode exhaustive\n"
+        "  --cuts N         how many (20000), shared between the modes; 'all' for the whole enumeration of the mode "
+        "exhaustive\n"
         "  --seed S         what is drawn (1)\n"
         "  --jobs J         processes (as many as there are processors)\n"
         "  --mode MODE      exhaustive, random, faults, scenario or all (all)\n"
@@ -126,14 +127,17 @@ bool crash_check_cut(const struct session *session, uint64_t window, struct sim_
 
 /* --- Modes -------------------------------------------------------------------------------------------------------- */
 
-enum mode { MODE_EXHAUSTIVE, MODE_RANDOM, MODE_FAULTS, MODE_COUNT };
+enum mode { MODE_SCENARIO, MODE_EXHAUSTIVE, MODE_RANDOM, MODE_FAULTS, MODE_COUNT };
 
-static const char *const mode_names[] = {"exhaustive", "random", "faults"};
+static const char *const mode_names[] = {"scenario", "exhaustive", "random", "faults"};
+
+static const unsigned mode_percents[] = {0, 40, 40, 20}; /* of the cuts wanted; a scenario takes what it takes */
 
 static bool run_mode(struct crash_run *run, enum mode mode, const char *scenario)
 {
-    (void)scenario;
     switch (mode) {
+    case MODE_SCENARIO:
+        return crash_scenarios(run, scenario);
     case MODE_EXHAUSTIVE:
         return crash_exhaustive(run);
     case MODE_RANDOM:
@@ -186,6 +190,7 @@ static bool run_workers(struct crash_run *run, enum mode mode, const char *scena
             }
         }
     }
+    good = good && !shared->is_found;
     uint64_t cuts = shared->counts.cuts - before.cuts;
     double taken_s = now_s() - start_s;
     printf("crash: %s: %" PRIu64 " cuts, %" PRIu64 " distinct images, %.1f s, %.0f cuts/s%s\n", mode_names[mode], cuts,
@@ -198,6 +203,12 @@ static bool replay(struct crash_run *run, const char *text)
     if (strncmp(text, "exhaustive:", 11) == 0) {
         return crash_exhaustive_replay(run, text + 11);
     }
+    if (strncmp(text, "scenario:", 9) == 0) {
+        char name[64];
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(text + 9, ":"), text + 9);
+        run->worker_count = 1;
+        return crash_scenarios(run, name);
+    }
     if (strncmp(text, "random:", 7) == 0) {
         return crash_random_replay(run, text + 7);
     }
@@ -208,13 +219,43 @@ static bool replay(struct crash_run *run, const char *text)
     exit(2);
 }
 
+#ifdef BEEFTREE_TEETH
+/* In the order of enum base_tooth. */
+static const char *const tooth_names[] = {
+    "NONE",
+    "NO_SYNC",
+    "NO_BATCH_CHECKSUM",
+    "NO_SALT",
+    "EARLY_SUPERBLOCK",
+    "NO_CONTENT_CHECK",
+    "EARLY_REUSE",
+    "LISTS_OVERWRITTEN",
+    "STEAL_OVER_CONTENTS",
+    "REUSES_FROZEN",
+    "FREEZE_IN_BATCH",
+    "DAMAGE_IS_END",
+    "FOLLOWER_LET_GO",
+    "TRUNCATED_BYTES_RETURN",
+};
+_Static_assert(sizeof tooth_names / sizeof tooth_names[0] == BASE_TOOTH_COUNT, "each tooth has a name");
+
+/* BEEFTREE_TOOTH: the mistake to make, by name. */
 static void choose_tooth(void)
 {
-#ifdef BEEFTREE_TEETH
     const char *text = getenv("BEEFTREE_TOOTH");
-    base_tooth_active = text ? (enum base_tooth)atoi(text) : BASE_TOOTH_NONE;
-#endif
+
+    for (unsigned i = 0; text && i < BASE_TOOTH_COUNT; i++) {
+        if (strcmp(text, tooth_names[i]) == 0) {
+            base_tooth_active = (enum base_tooth)i;
+            return;
+        }
+    }
+    if (text) {
+        fprintf(stderr, "crash: no such tooth: %s\n", text);
+        exit(2);
+    }
 }
+#endif
 
 int main(int argument_count, char **arguments)
 {
@@ -247,6 +288,7 @@ int main(int argument_count, char **arguments)
             break;
         case 'n':
             scenario = optarg;
+            mode = "scenario";
             break;
         case 'r':
             case_text = optarg;
@@ -264,7 +306,9 @@ int main(int argument_count, char **arguments)
     }
     verify_counts = &shared->counts;
     base_message_configure("crash", BASE_MESSAGE_TO_NOWHERE, 0);
+#ifdef BEEFTREE_TEETH
     choose_tooth();
+#endif
     place_make_tree(&run.tree, TREE_LOG_SIZE);
     if (case_text) {
         base_message_configure("crash", BASE_MESSAGE_TO_STDERR, 0);
@@ -273,10 +317,22 @@ int main(int argument_count, char **arguments)
         return good ? 0 : 1;
     }
     printf("crash: seed %" PRIu64 "\n", run.seed);
+    bool is_known = false;
     for (enum mode i = 0; i < MODE_COUNT && good; i++) {
         if (strcmp(mode, "all") == 0 || strcmp(mode, mode_names[i]) == 0) {
-            good = run_workers(&run, i, scenario);
+            struct crash_run part = run;
+            if (strcmp(mode, "all") == 0 && run.cuts_wanted != UINT64_MAX) {
+                part.cuts_wanted = run.cuts_wanted * mode_percents[i] / 100;
+            }
+            is_known = true;
+            good = run_workers(&part, i, scenario);
         }
     }
+    if (!is_known) {
+        usage(stderr);
+        return 2;
+    }
+    printf("crash: %" PRIu64 " cuts, %" PRIu64 " distinct images: %s\n", shared->counts.cuts, shared->counts.images,
+           good ? "no difference" : "FAILED");
     return good ? 0 : 1;
 }

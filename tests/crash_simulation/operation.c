@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "internal.h" /* of fs/: the engine, for checkpoints that nobody asked for */
 
 #include <errno.h>
 #include <linux/fs.h>
@@ -245,10 +246,10 @@ static enum outcome do_set(struct actor *actor, const struct operation *operatio
     return compare(result, model_fs_set_attributes(actor->model, &caller, inode, &changes), "setattr", ret_reason);
 }
 
-static enum outcome do_sync(struct actor *actor, struct base_reason *ret_reason)
+static enum outcome do_sync(struct actor *actor, bool is_checkpoint, struct base_reason *ret_reason)
 {
     begin_call();
-    int result = fs_sync(actor->fs);
+    int result = is_checkpoint ? txn_engine_checkpoint(actor->fs->engine) : fs_sync(actor->fs);
     end_call();
     if (actor->faults_hit && *actor->faults_hit > 0 && has_failed(actor, result)) {
         return OUTCOME_FAILED;
@@ -307,7 +308,8 @@ static enum outcome dispatch(struct actor *actor, const struct operation *operat
     case OPERATION_RMDIR:
         return do_remove(actor, operation, ret_reason);
     case OPERATION_SYNC:
-        return do_sync(actor, ret_reason);
+    case OPERATION_CHECKPOINT:
+        return do_sync(actor, operation->kind == OPERATION_CHECKPOINT, ret_reason);
     case OPERATION_HOLD:
         return do_hold(actor, operation, ret_reason);
     case OPERATION_RELEASE:
@@ -317,13 +319,18 @@ static enum outcome dispatch(struct actor *actor, const struct operation *operat
     }
 }
 
+bool operation_is_sync(const struct operation *operation)
+{
+    return operation->kind == OPERATION_SYNC || operation->kind == OPERATION_CHECKPOINT;
+}
+
 enum outcome operation_perform(struct actor *actor, const struct operation *operation, struct base_reason *ret_reason)
 {
     struct timespec before = base_clock_now();
     enum outcome outcome = dispatch(actor, operation, ret_reason);
     struct timespec after = base_clock_now();
 
-    if (outcome == OUTCOME_CHANGED && operation->kind != OPERATION_SYNC &&
+    if (outcome == OUTCOME_CHANGED && !operation_is_sync(operation) &&
         !model_fs_settle(actor->model, actor->fs, before, after, ret_reason)) {
         return OUTCOME_WRONG;
     }
@@ -333,11 +340,21 @@ enum outcome operation_perform(struct actor *actor, const struct operation *oper
 void operation_describe(const struct operation *operation, char *text, size_t size)
 {
     static const char *const names[] = {
-        [OPERATION_MAKE] = "make",         [OPERATION_WRITE] = "write",         [OPERATION_APPEND] = "append",
-        [OPERATION_TRUNCATE] = "truncate", [OPERATION_RENAME] = "rename",       [OPERATION_LINK] = "link",
-        [OPERATION_UNLINK] = "unlink",     [OPERATION_RMDIR] = "rmdir",         [OPERATION_SET_MODE] = "chmod",
-        [OPERATION_SET_OWNER] = "chown",   [OPERATION_SET_TIMES] = "set times", [OPERATION_SYNC] = "sync",
-        [OPERATION_HOLD] = "hold",         [OPERATION_RELEASE] = "release",
+        [OPERATION_MAKE] = "make",
+        [OPERATION_WRITE] = "write",
+        [OPERATION_APPEND] = "append",
+        [OPERATION_TRUNCATE] = "truncate",
+        [OPERATION_RENAME] = "rename",
+        [OPERATION_LINK] = "link",
+        [OPERATION_UNLINK] = "unlink",
+        [OPERATION_RMDIR] = "rmdir",
+        [OPERATION_SET_MODE] = "chmod",
+        [OPERATION_SET_OWNER] = "chown",
+        [OPERATION_SET_TIMES] = "set times",
+        [OPERATION_SYNC] = "sync",
+        [OPERATION_CHECKPOINT] = "checkpoint",
+        [OPERATION_HOLD] = "hold",
+        [OPERATION_RELEASE] = "release",
     };
     snprintf(text, size, "%s %s%s%s offset %llu size %llu mode %o", names[operation->kind],
              operation->path ? operation->path : "", operation->other_path ? " -> " : "",

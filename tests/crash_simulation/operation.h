@@ -20,7 +20,8 @@ enum operation_kind {
     OPERATION_SET_OWNER,
     OPERATION_SET_TIMES,
     OPERATION_SYNC,
-    OPERATION_HOLD, /* looks a name up and keeps the inode in use until OPERATION_RELEASE */
+    OPERATION_CHECKPOINT, /* as the background thread takes it; makes durable what came before, like a sync */
+    OPERATION_HOLD,       /* looks a name up and keeps the inode in use until OPERATION_RELEASE */
     OPERATION_RELEASE,
 };
 
@@ -54,6 +55,8 @@ enum outcome {
 };
 
 enum outcome operation_perform(struct actor *actor, const struct operation *operation, struct base_reason *ret_reason);
+/* Makes durable and changes nothing. */
+bool operation_is_sync(const struct operation *operation);
 /* One line, for people. */
 void operation_describe(const struct operation *operation, char *text, size_t size);
 

@@ -17,7 +17,8 @@ static void give_up(const char *what, const char *why)
 
 void place_make_empty(struct place *place, uint32_t page_size, uint64_t log_size)
 {
-    const struct fs_format_options format = {.page_size = page_size, .log_size = log_size, .root_mode = 0755, .label = "crash"};
+    const struct fs_format_options format = {
+        .page_size = page_size, .log_size = log_size, .root_mode = 0755, .label = "crash"};
     const struct fs_options options = {.cache_size = 1};
     struct base_reason reason = {""};
     struct fs_attributes root;

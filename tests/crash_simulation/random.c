@@ -165,6 +165,7 @@ static struct operation draw_operation(struct base_random *random, const struct 
 
     if (one_in(random, shape->sync_in)) {
         operation.path = NULL;
+        operation.kind = one_in(random, 6) ? OPERATION_CHECKPOINT : OPERATION_SYNC;
         return operation;
     }
     draw_path(random, actor, true, path);
@@ -262,11 +263,8 @@ static bool perform_all(struct session *session, const struct random_case *this,
     bool is_wrong = false;
 
     for (unsigned i = 0; i < session->actor_count; i++) {
-        turns[i] = (struct turn){.session = session,
-                                 .shape = &this->shape,
-                                 .actor = i,
-                                 .reason = ret_reason,
-                                 .is_wrong = &is_wrong};
+        turns[i] = (struct turn){
+            .session = session, .shape = &this->shape, .actor = i, .reason = ret_reason, .is_wrong = &is_wrong};
         base_random_seed(&turns[i].random, this->shape.seed * 1000003 + number * 101 + i);
     }
     if (session->actor_count == 1) {
@@ -379,8 +377,8 @@ struct successor {
     bool is_set;
 };
 
-static bool cut_session(struct crash_run *run, const struct random_case *this, struct session *session,
-                        unsigned number, struct successor *ret_successor)
+static bool cut_session(struct crash_run *run, const struct random_case *this, struct session *session, unsigned number,
+                        struct successor *ret_successor)
 {
     struct planned_cut plan[CUTS_MAX];
     struct sim_cutter cutter;
@@ -482,8 +480,8 @@ bool crash_random(struct crash_run *run)
     const struct selection all = {.session = UINT32_MAX};
 
     for (uint64_t i = run->worker; crash_goes_on(run); i += run->worker_count) {
-        if (!run_case(run, run->seed * 1000000 + i, all, false) && crash_goes_on(run)) {
-            return false;
+        if (!run_case(run, run->seed * 1000000 + i, all, false)) {
+            break; /* found something, or there are enough */
         }
     }
     return true;

@@ -227,15 +227,15 @@ enum outcome session_perform(struct session *session, unsigned actor, const stru
         ended[i] = session->histories[i].count - 1;
     }
     trace(session, actor, operation, "begins");
-    if (operation->kind != OPERATION_SYNC) {
+    if (!operation_is_sync(operation)) {
         add_window(session)->upper[actor] = ended[actor] + 1;
     }
     enum outcome outcome = operation_perform(&session->actors[actor], operation, ret_reason);
-    if (outcome == OUTCOME_CHANGED && operation->kind == OPERATION_SYNC) {
+    if (outcome == OUTCOME_CHANGED && operation_is_sync(operation)) {
         note_sync(session, ended);
     } else if (outcome == OUTCOME_CHANGED) {
         add_state(session, actor, ended);
-    } else if (operation->kind != OPERATION_SYNC) {
+    } else if (!operation_is_sync(operation)) {
         add_window(session)->upper[actor] = ended[actor];
     }
     static const char *const outcomes[] = {"done", "no change", "FAILED", "WRONG"};

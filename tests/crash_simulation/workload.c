@@ -99,4 +99,3 @@ bool workload_perform(struct session *session, const struct workload *workload, 
     }
     return session_close(session, ret_reason);
 }
-
