@@ -3,9 +3,9 @@
  *      sync_load NAME DIRECTORY WRITERS MILLISECONDS
  *
  * Each writer is a thread with files of its own (DIRECTORY/w-0, w-1, ...) and goes on for so many milliseconds, all
- * from the same moment. Prints one JSON line {"workload", "writers", "operations", "bytes", "seconds", "p50_us",
- * "p99_us", "max_us"}: one operation is one acknowledged sync, with what it makes durable. Fails loudly on the first
- * error.
+ * from the same moment: when their files are made it says "ready" and waits for a line of input. Prints one JSON line
+ * {"workload", "writers", "operations", "bytes", "seconds", "p50_us", "p99_us", "max_us"}: one operation is one
+ * acknowledged sync, with what it makes durable. Fails loudly on the first error.
  *
  *      create          a new file in the writer's directory, 4 KiB, fsync, close
  *      append          512 B at the end of the writer's file, fdatasync
@@ -42,7 +42,6 @@ struct load;
 struct writer {
     const struct load *load;
     pthread_t thread;
-    unsigned number;
     int file; /* < 0: none is kept open */
     char path[LOAD_PATH_SIZE];
     uint8_t *block;
@@ -231,7 +230,6 @@ static void load_run(struct load *load, unsigned count)
     for (unsigned index = 0; index < count; index++) {
         struct writer *writer = &writers[index];
         writer->load = load;
-        writer->number = index;
         writer->file = -1;
         writer->block = malloc(LOAD_BLOCK_SIZE);
         writer->latencies_ns = malloc(LOAD_LATENCIES * sizeof(*writer->latencies_ns));
