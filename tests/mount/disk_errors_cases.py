@@ -1,5 +1,5 @@
-"""disk_errors_cases.py SCRATCH: every kind of call on the database fails in turn, at every place of a fixed workload, in a new
-database, while it is opened and while it is mounted. BEEFTREE_SEED replays the choice; a long run leaves nothing out.
+"""disk_errors_cases.py SCRATCH: every kind of call on the database fails in turn, at every place of a fixed workload: in a new
+database, while one is opened, while one that a killed daemon left is recovered, and while it is mounted. BEEFTREE_SEED replays the choice; a long run leaves nothing out.
 
 Whatever fails: the operation says so or succeeds, the daemon lives, reads go on, a failed write or sync ends all changes
 and says why, and what was acknowledged is there after the next mount, in a database that checks clean.
@@ -32,6 +32,7 @@ class Bench:
     def __init__(self, scratch):
         self.database = os.path.join(scratch, "db.bt")
         self.image = os.path.join(scratch, "image.bt")
+        self.killed_image = os.path.join(scratch, "killed.bt")
         self.disk = Disk(self.database)
         self.mount = Mount(self.database, os.path.join(scratch, "mnt"), environment=self.disk.environment)
 
@@ -39,9 +40,9 @@ class Bench:
         if os.path.exists(self.database):
             os.unlink(self.database)
 
-    def restore(self):
+    def restore(self, image):
         self.remove()
-        shutil.copyfile(self.image, self.database)
+        shutil.copyfile(image, self.database)
 
     def make_image(self):
         self.mount.start()
@@ -49,6 +50,15 @@ class Bench:
         if self.mount.stop() != 0:
             raise Failed("the first unmount: %s" % self.mount.log_tail())
         shutil.copyfile(self.database, self.image)
+        self.mount.start()
+        record = self.record(Case("mounted", None, None, 0, False, False))
+        load.work(record)
+        self.mount.kill()
+        shutil.copyfile(self.database, self.killed_image)
+        self.mount.start()
+        self.killed_state = load.observe(self.mount.point)
+        load.matching_state(record, self.killed_state)
+        self.mount.stop()
 
     def record(self, case):
         allowed = load.failing_errors(case.error, "EROFS") if case.call in CALLS else set()
@@ -137,7 +147,7 @@ def run_case(bench, case):
     if case.phase == "format":
         bench.remove()
     else:
-        bench.restore()
+        bench.restore(bench.killed_image if case.phase == "recover" else bench.image)
     if case.phase == "mounted":
         mount.start()
         disk.arm(case.call, case.error, case.nth, case.lasting, case.short)
@@ -156,7 +166,8 @@ def run_case(bench, case):
     if case.phase == "format":
         expect_no_remains(bench)
     else:
-        after_stop(bench, load.Record(mount.point, bench.state, set()), False)
+        state = bench.killed_state if case.phase == "recover" else bench.state
+        after_stop(bench, load.Record(mount.point, state, set()), False)
     return fired
 
 
@@ -185,7 +196,12 @@ def count_calls(bench):
     mount.start()
     take("format", before)
     mount.stop()
-    bench.restore()
+    bench.restore(bench.killed_image)
+    before = {call: disk.count(call) for call in CALLS}
+    mount.start()
+    take("recover", before)
+    mount.stop()
+    bench.restore(bench.image)
     before = {call: disk.count(call) for call in CALLS}
     mount.start()
     take("open", before)
@@ -196,7 +212,7 @@ def count_calls(bench):
     take("mounted", before)
     note("calls: " + ", ".join("%s %s %d" % (phase, call, count) for (phase, call), count in sorted(counts.items())))
     for call in ("read", "write", "sync", "allocate", "truncate"):
-        if sum(counts[phase, call] for phase in ("format", "open", "mounted")) == 0:
+        if sum(counts[phase, call] for phase in ("format", "open", "recover", "mounted")) == 0:
             raise Failed("no %s in the workload: nothing would be tested" % call)
     return counts
 

@@ -62,7 +62,7 @@ class Postgres:
         self.log_path = os.path.join(outside, "log")
         self.server = None
         self.clients = []
-        self.acknowledged = 0 # commits of the client that notes them
+        self.acknowledged = 0  # commits of the client that notes them
         self.tried = 0
         for path in (directory, outside):
             os.mkdir(path, 0o700)
@@ -145,7 +145,7 @@ class Postgres:
         if not self.server:
             return
         if self.server.poll() is None:
-            os.kill(self.server.pid, signal.SIGSTOP) # so that it starts no others meanwhile
+            os.kill(self.server.pid, signal.SIGSTOP)  # so that it starts no others meanwhile
         family = {self.server.pid} | {pid for pid, parent in process_table().items() if parent == self.server.pid}
         for pid in family:
             try:
