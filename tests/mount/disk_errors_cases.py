@@ -15,7 +15,7 @@ import mounts
 from disk_errors import CALLS, Disk
 from mounts import Failed, Mount, note
 
-CASES_SHORT = 300
+CASES_SHORT = 200
 FINAL = ("write", "sync")  # what is never retried and called good
 Case = collections.namedtuple("Case", "phase call error nth lasting short")
 
