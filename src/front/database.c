@@ -141,13 +141,13 @@ static enum front_exit open_status(int result)
     }
 }
 
-static int open_filesystem(const struct front_options *options, struct front_database *database,
+static int open_filesystem(const struct front_options *options, bool read_only, struct front_database *database,
                            struct front_failure *failure)
 {
     struct fs_options fs_options = {
-        .read_only = options->read_only,
+        .read_only = read_only,
         .cache_size = (size_t)options->cache_size,
-        .commit_interval_ms = options->read_only ? 0 : (uint64_t)options->commit_s * 1000,
+        .commit_interval_ms = read_only ? 0 : (uint64_t)options->commit_s * 1000,
     };
     struct base_reason reason = {""};
     int result = fs_open(database->file, &fs_options, &database->fs, &reason);
@@ -180,6 +180,24 @@ static int check_format_options(const struct front_options *options, struct fron
     return 0;
 }
 
+/* Opening for writing begins a new log; a mount that is refused must leave the file as it was. */
+static int check_before_writing(const struct front_options *options, struct front_database *database,
+                                struct front_failure *failure)
+{
+    bool is_wanted = options->page_size != 0 || options->has_label;
+
+    if (!is_wanted || database->is_new || options->read_only) {
+        return 0;
+    }
+    int result = open_filesystem(options, true, database, failure);
+    if (result == 0) {
+        result = check_format_options(options, database, failure);
+        (void)fs_close(database->fs);
+        database->fs = NULL;
+    }
+    return result;
+}
+
 int front_database_open(const struct front_options *options, struct front_database *ret_database,
                         struct front_failure *failure)
 {
@@ -200,7 +218,11 @@ int front_database_open(const struct front_options *options, struct front_databa
     if (result < 0) {
         goto out;
     }
-    result = open_filesystem(options, &database, failure);
+    result = check_before_writing(options, &database, failure);
+    if (result < 0) {
+        goto out;
+    }
+    result = open_filesystem(options, options->read_only, &database, failure);
     if (result < 0) {
         goto out;
     }
