@@ -44,8 +44,9 @@ int fs_child_row_read_resident(struct fs *fs, uint64_t inode, uint32_t type, str
 int fs_inode_row_delete(struct fs *fs, struct txn *txn, uint64_t inode);
 /* A symlink's target that stands in its row, NUL-terminated; buffer has FS_SYMLINK_INLINE_MAX + 1 bytes. */
 int fs_inode_row_read_target(struct fs *fs, uint64_t inode, char *buffer);
-/* The superinode row (I 0). What it says is no more than this: numbers never wrap. */
-#define FS_NEXT_NUMBER_MAX (UINT64_C(1) << 62)
+/* The superinode row (I 0). What it says is no more than this, and a writable mount refuses more than half of it: so
+ * numbers never wrap. */
+#define FS_NEXT_NUMBER_MAX (UINT64_C(1) << 63)
 int fs_super_row_read(struct fs *fs, uint64_t *ret_next_number);
 int fs_super_row_write(struct fs *fs, struct txn *txn, uint64_t next_number);
 

@@ -170,6 +170,11 @@ static int read_root(struct fs *fs, struct base_reason *ret_reason)
         base_reason_set(ret_reason, "the superinode can't be read: %s", strerror(-error));
         return error;
     }
+    if (!fs->read_only && fs->next_number > FS_NEXT_NUMBER_MAX / 2) {
+        base_reason_set(ret_reason, "the superinode's next inode number is too large to be true (it can be mounted "
+                                    "read-only)");
+        return -EUCLEAN;
+    }
     fs->number_limit = fs->next_number;
     error = fs_inode_row_read(fs, NULL, FS_ROOT_INODE, &root);
     if (error == -ENOENT || (!error && (!S_ISDIR(root.attributes.mode) || root.attributes.link_count < 2))) {

@@ -336,6 +336,13 @@ static int open_newest(struct os_file *file, const struct store_open_options *op
                         (unsigned long long)superblock->read_only_features);
         return -EPROTONOSUPPORT;
     }
+    if (!options->read_only && (superblock->generation > SUPERBLOCK_NUMBER_MAX_WRITABLE ||
+                                superblock->log.next_lsn > SUPERBLOCK_NUMBER_MAX_WRITABLE ||
+                                superblock->log.next_sequence > SUPERBLOCK_NUMBER_MAX_WRITABLE)) {
+        base_reason_set(ret_reason, "superblock: generation or numbers of the log are too large to be true (it can be "
+                                    "mounted read-only)");
+        return -EUCLEAN;
+    }
     *ret_slot = newest;
     int result = store_create(file, options, superblock, ret_store, ret_reason);
     if (result != -EUCLEAN || slots->states[other] != SUPERBLOCK_VALID ||

@@ -155,8 +155,8 @@ static bool superblock_log_is_valid(const struct superblock_log *log, uint64_t b
         size += run->block_count * STORE_BLOCK_SIZE;
     }
     return size <= SUPERBLOCK_LOG_SIZE_MAX && log->next_position % STORE_BLOCK_SIZE == 0 &&
-           (log->next_position < size || log->next_position == 0) && log->next_lsn <= SUPERBLOCK_LOG_NUMBER_MAX &&
-           log->next_sequence <= SUPERBLOCK_LOG_NUMBER_MAX;
+           (log->next_position < size || log->next_position == 0) && log->next_lsn <= SUPERBLOCK_NUMBER_MAX &&
+           log->next_sequence <= SUPERBLOCK_NUMBER_MAX;
 }
 
 /* The name of the first field out of its range, or NULL. */
@@ -171,7 +171,7 @@ static const char *superblock_find_fault(const struct superblock *superblock, co
     if (!memchr(superblock->label, 0, STORE_LABEL_SIZE)) {
         return "label";
     }
-    if (superblock->generation == 0 || superblock->generation == UINT64_MAX) {
+    if (superblock->generation == 0 || superblock->generation > SUPERBLOCK_NUMBER_MAX) {
         return "generation";
     }
     if (block_count < STORE_HEADER_BLOCKS || block_count > STORE_BLOCKS_MAX ||

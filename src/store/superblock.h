@@ -8,14 +8,17 @@
 
 #include <stdint.h>
 
-#define SUPERBLOCK_VERSION        1U
-#define SUPERBLOCK_SLOTS          2U
-#define SUPERBLOCK_LOG_RUNS       32U
-#define SUPERBLOCK_LOG_SIZE_MAX   (UINT64_C(64) << 20) /* bytes of the log's ring */
-#define SUPERBLOCK_LOG_NUMBER_MAX (UINT64_C(1) << 62)  /* of a next LSN or sequence number */
-#define STORE_HEADER_BLOCKS       32U                  /* never allocated */
-#define STORE_SIZE_UNIT_BLOCKS    16U                  /* the file's size is a multiple of the largest page */
-#define STORE_BLOCKS_MAX          (UINT64_C(1) << 40)  /* 4 PiB */
+#define SUPERBLOCK_VERSION      1U
+#define SUPERBLOCK_SLOTS        2U
+#define SUPERBLOCK_LOG_RUNS     32U
+#define SUPERBLOCK_LOG_SIZE_MAX (UINT64_C(64) << 20)      /* bytes of the log's ring */
+#define SUPERBLOCK_NUMBER_MAX   ((UINT64_C(1) << 63) - 1) /* of generation, next LSN, next sequence number */
+#define STORE_HEADER_BLOCKS     32U                       /* never allocated */
+#define STORE_SIZE_UNIT_BLOCKS  16U                       /* the file's size is a multiple of the largest page */
+#define STORE_BLOCKS_MAX        (UINT64_C(1) << 40)       /* 4 PiB */
+
+/* Beyond it nobody writes: no honest file gets there, and from there none reaches SUPERBLOCK_NUMBER_MAX. */
+#define SUPERBLOCK_NUMBER_MAX_WRITABLE (UINT64_C(1) << 62)
 
 /* First block of a slot. */
 static inline uint64_t superblock_place(unsigned slot)

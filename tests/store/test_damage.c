@@ -253,6 +253,28 @@ static void test_fields(void **state)
     assert_opens(fixture);
 }
 
+/* From there a writer could get to numbers that nobody reads any more. */
+static void test_numbers_that_end(void **state)
+{
+    struct fixture *fixture = *state;
+    static const uint32_t places[] = {120, 200, 216}; /* generation, LSN, sequence number */
+    struct base_reason reason;
+    struct store *store;
+
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        uint64_t before = get_field(fixture->file, places[i]);
+        set_field(fixture->file, 0, places[i], INT64_MAX, 8);
+        set_field(fixture->file, SLOT_B, places[i], INT64_MAX, 8);
+        assert_int_equal(open_store(fixture->file, true, &store, &reason), 0);
+        store_close(store);
+        assert_int_equal(open_store(fixture->file, false, &store, &reason), -EUCLEAN);
+        assert_non_null(strstr(reason.text, "too large"));
+        set_field(fixture->file, 0, places[i], before, 8);
+        set_field(fixture->file, SLOT_B, places[i], before, 8);
+    }
+    assert_opens(fixture);
+}
+
 static void test_counts(void **state)
 {
     struct fixture *fixture = *state;
@@ -558,6 +580,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_newer, create, end),
         cmocka_unit_test_setup_teardown(test_read_only_features, create, end),
         cmocka_unit_test_setup_teardown(test_fields, create, end),
+        cmocka_unit_test_setup_teardown(test_numbers_that_end, create, end),
         cmocka_unit_test_setup_teardown(test_counts, create, end),
         cmocka_unit_test_setup_teardown(test_cut_short, create, end),
         cmocka_unit_test_setup_teardown(test_nodes, create, end),
