@@ -8,16 +8,8 @@
 
 struct os_file;
 
-/* Lists everything that is reached from the root, reads all of it (bounded), looks every name up. */
-void exercise_look(struct fs *fs);
-
-/* A script of changes, and looks in between. */
-void exercise_script(struct fs *fs, struct fuzz_reader *script);
-
-/* Opens read-only, looks, checks, closes. *ret_is_clean: it opened and the check found nothing. */
-void exercise_read_only(struct os_file *file, bool *ret_is_clean);
-
-/* Opens writable, runs the script, closes. */
-void exercise_writable(struct os_file *file, struct fuzz_reader *script);
+/* All sessions on a file: read-only (unless skipped), writable with the script, read-only. What the check calls whole
+ * stays whole, and what was closed well opens again. */
+void exercise_file(struct os_file *file, struct fuzz_reader *script, bool skip_first);
 
 #endif

@@ -287,18 +287,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct fuzz_reader reader = {data, size}, script;
     unsigned flags = fuzz_take_8(&reader);
     struct setup setup = {.file = NULL};
-    bool was_clean = false, is_clean;
 
     restore_base(&setup, flags, fuzz_take_8(&reader) % BASE_CHOICES);
     script.size = fuzz_take_bytes(&reader, fuzz_take_16(&reader), &script.data);
     open_setup(&setup);
     put_rows(&setup, &reader);
     close_setup(&setup);
-    if (flags & FLAG_CHECK) {
-        exercise_read_only(setup.file, &was_clean);
-    }
-    exercise_writable(setup.file, &script);
-    exercise_read_only(setup.file, &is_clean);
-    FUZZ_EXPECT(is_clean || !was_clean);
+    exercise_file(setup.file, &script, !(flags & FLAG_CHECK));
     return 0;
 }
