@@ -5,7 +5,10 @@
 #include "base/assert.h"
 #include "internal.h"
 
-enum { IMAGE_STEP = 64 }; /* bytes compared at once; smaller than any page and divides it */
+enum {
+    IMAGE_STEP = 64,   /* bytes compared at once; smaller than any page and divides it */
+    GAP_SIZE_MIN = 24, /* equal bytes that are worth ending a part for: what its record and undo cost besides */
+};
 
 void txn_edit_begin(struct txn *txn, struct pool_frame *frame)
 {
@@ -34,16 +37,62 @@ static void edit_check(const struct txn *txn, struct pool_frame *frame, uint32_t
     BASE_ASSERT(offset <= txn->engine->page_size && size <= txn->engine->page_size - offset);
 }
 
-void txn_edit_put(struct txn *txn, struct pool_frame *frame, uint32_t offset, const void *bytes, uint32_t size)
+/* How many bytes are equal from the beginning. */
+static uint32_t equal_size(const uint8_t *old, const uint8_t *new, uint32_t size)
 {
-    edit_check(txn, frame, offset, size);
-    if (size == 0) {
-        return;
+    uint32_t equal = 0;
+
+    while (equal < size && old[equal] == new[equal]) {
+        equal++;
     }
+    return equal;
+}
+
+/* How far a part goes that begins with a difference: up to a gap of equal bytes, or the end without what is equal
+ * before it. */
+static uint32_t part_size(const uint8_t *old, const uint8_t *new, uint32_t size)
+{
+    uint32_t end = 1;
+
+    while (end < size) {
+        uint32_t equal = equal_size(old + end, new + end, size - end);
+        if (equal >= GAP_SIZE_MIN || equal == size - end) {
+            return end;
+        }
+        end += equal + 1;
+    }
+    return end;
+}
+
+static void edit_put_part(struct txn *txn, struct pool_frame *frame, uint32_t offset, const void *bytes, uint32_t size)
+{
     txn_undo_note_put(txn->engine, frame, offset, size);
     store_log_put(txn->engine->store, pool_frame_page(frame), offset, bytes, size);
-    memmove(pool_frame_bytes(frame) + offset, bytes, size); /* the bytes may come from the page itself */
+    memmove(pool_frame_bytes(frame) + offset, bytes, size);
     txn->edit_bytes += size;
+}
+
+/* Only what differs is an edit. */
+void txn_edit_put(struct txn *txn, struct pool_frame *frame, uint32_t offset, const void *bytes, uint32_t size)
+{
+    const uint8_t *page = pool_frame_bytes(frame);
+    const uint8_t *new = bytes;
+    bool is_from_page = (uintptr_t) new - (uintptr_t)page < txn->engine->page_size;
+
+    edit_check(txn, frame, offset, size);
+    while (size > 0) {
+        uint32_t equal = equal_size(page + offset, new, size);
+        uint32_t part = equal < size ? part_size(page + offset + equal, new + equal, size - equal) : 0;
+        if (part > 0 && is_from_page) { /* an earlier part would change what a later one is taken from */
+            part = size - equal;
+        }
+        if (part > 0) {
+            edit_put_part(txn, frame, offset + equal, new + equal, part);
+        }
+        offset += equal + part;
+        new += equal + part;
+        size -= equal + part;
+    }
 }
 
 void txn_edit_move(struct txn *txn, struct pool_frame *frame, uint32_t to, uint32_t from, uint32_t size)
