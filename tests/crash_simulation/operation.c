@@ -39,7 +39,7 @@ static uint64_t find_parent(struct actor *actor, const char *path, const char **
     return inode;
 }
 
-static uint64_t find(struct actor *actor, const char *path)
+uint64_t operation_find(struct actor *actor, const char *path)
 {
     const char *name;
     uint64_t parent = find_parent(actor, path, &name);
@@ -112,7 +112,7 @@ static enum outcome do_make(struct actor *actor, const struct operation *operati
 static enum outcome do_write(struct actor *actor, const struct operation *operation, struct base_reason *ret_reason)
 {
     static uint8_t buffer[WRITE_SIZE_MAX];
-    uint64_t inode = find(actor, operation->path);
+    uint64_t inode = operation_find(actor, operation->path);
     uint64_t offset = operation->offset;
 
     if (!inode) {
@@ -169,7 +169,7 @@ static enum outcome do_link(struct actor *actor, const struct operation *operati
 {
     struct fs_entry entry;
     const char *name;
-    uint64_t inode = find(actor, operation->path);
+    uint64_t inode = operation_find(actor, operation->path);
     uint64_t parent = find_parent(actor, operation->other_path, &name);
 
     if (!inode || !parent) {
@@ -218,7 +218,7 @@ static enum outcome do_set(struct actor *actor, const struct operation *operatio
                                  .access_time = {.tv_sec = (time_t)operation->mode, .tv_nsec = 5},
                                  .modification_time = {.tv_sec = -(time_t)operation->mode, .tv_nsec = 999999999}};
     struct fs_attributes attributes;
-    uint64_t inode = find(actor, operation->path);
+    uint64_t inode = operation_find(actor, operation->path);
 
     if (!inode) {
         return OUTCOME_UNCHANGED;
@@ -292,6 +292,32 @@ static enum outcome do_release(struct actor *actor)
     return OUTCOME_UNCHANGED;
 }
 
+static enum outcome do_read(struct actor *actor, const struct operation *operation, struct base_reason *ret_reason)
+{
+    uint64_t inode = operation_find(actor, operation->path);
+    uint8_t *bytes = malloc(2 * operation->size + 1);
+    enum outcome outcome = OUTCOME_UNCHANGED;
+
+    BASE_ASSERT(bytes);
+    if (inode) {
+        begin_call();
+        int64_t result = fs_read(actor->fs, inode, operation->offset, bytes, operation->size);
+        end_call();
+        int64_t expected =
+            model_fs_read(actor->model, inode, operation->offset, bytes + operation->size, operation->size);
+        if (has_failed(actor, result)) {
+            outcome = OUTCOME_FAILED;
+        } else if (compare(result, expected, "read", ret_reason) == OUTCOME_WRONG) {
+            outcome = OUTCOME_WRONG;
+        } else if (result > 0 && memcmp(bytes, bytes + operation->size, (size_t)result) != 0) {
+            base_reason_set(ret_reason, "a read gave other bytes");
+            outcome = OUTCOME_WRONG;
+        }
+    }
+    free(bytes);
+    return outcome;
+}
+
 static enum outcome dispatch(struct actor *actor, const struct operation *operation, struct base_reason *ret_reason)
 {
     switch (operation->kind) {
@@ -314,6 +340,8 @@ static enum outcome dispatch(struct actor *actor, const struct operation *operat
         return do_hold(actor, operation, ret_reason);
     case OPERATION_RELEASE:
         return do_release(actor);
+    case OPERATION_READ:
+        return do_read(actor, operation, ret_reason);
     default:
         return do_set(actor, operation, ret_reason);
     }
@@ -355,6 +383,7 @@ void operation_describe(const struct operation *operation, char *text, size_t si
         [OPERATION_CHECKPOINT] = "checkpoint",
         [OPERATION_HOLD] = "hold",
         [OPERATION_RELEASE] = "release",
+        [OPERATION_READ] = "read",
     };
     snprintf(text, size, "%s %s%s%s offset %llu size %llu mode %o", names[operation->kind],
              operation->path ? operation->path : "", operation->other_path ? " -> " : "",

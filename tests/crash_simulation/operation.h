@@ -23,6 +23,7 @@ enum operation_kind {
     OPERATION_CHECKPOINT, /* as the background thread takes it; makes durable what came before, like a sync */
     OPERATION_HOLD,       /* looks a name up and keeps the inode in use until OPERATION_RELEASE */
     OPERATION_RELEASE,
+    OPERATION_READ,
 };
 
 struct operation {
@@ -57,6 +58,8 @@ enum outcome {
 enum outcome operation_perform(struct actor *actor, const struct operation *operation, struct base_reason *ret_reason);
 /* Makes durable and changes nothing. */
 bool operation_is_sync(const struct operation *operation);
+/* The inode that a path leads to in the model; 0: none. */
+uint64_t operation_find(struct actor *actor, const char *path);
 /* One line, for people. */
 void operation_describe(const struct operation *operation, char *text, size_t size);
 

@@ -20,9 +20,10 @@
 enum {
     SESSIONS_MAX = 3,
     CUTS_MAX = 96,
-    PATH_SIZE = 128,
-    NAMES = 7,
-    NODES_MAX = 48,
+    PATH_SIZE = 512,
+    NAME_SIZE_MAX = 120,
+    NODES_MAX = 64,
+    FEW_NODES = 20,
 };
 
 struct shape {
@@ -31,7 +32,9 @@ struct shape {
     unsigned operation_count; /* of each actor, in a session */
     unsigned cut_count;       /* in a session */
     unsigned sync_in;         /* one operation in so many is a sync */
-    bool is_crowded;          /* many files with long names: more dirty pages than the pool likes */
+    unsigned name_count;      /* of different names for what is made, in each directory */
+    unsigned name_size;       /* bytes */
+    bool is_crowded;          /* many files within the tree: more pages than the pool has frames */
     bool is_nearly_full, is_delayed;
     bool has_fault;
 };
@@ -70,10 +73,14 @@ static struct shape shape_of(uint64_t seed)
     shape.operation_count = (unsigned)(20 + below(&random, 150)) / shape.actor_count;
     shape.cut_count = 32 + (unsigned)below(&random, CUTS_MAX - 32);
     shape.sync_in = 2 + (unsigned)below(&random, 30);
+    shape.name_count = one_in(&random, 2) ? 5 : 26;
+    shape.name_size = one_in(&random, 3) ? 100 : 1;
     shape.is_crowded = one_in(&random, 24);
     if (shape.is_crowded) {
-        shape.operation_count = 1500 / shape.actor_count;
-        shape.sync_in = 400;
+        shape.operation_count = 1400 / shape.actor_count;
+        shape.sync_in = 300;
+        shape.cut_count = 24;
+        shape.session_count = 1;
     }
     shape.is_nearly_full = one_in(&random, 6);
     shape.is_delayed = shape.is_nearly_full && one_in(&random, 4);
@@ -84,7 +91,8 @@ static struct shape shape_of(uint64_t seed)
 /* --- Operations --------------------------------------------------------------------------------------------------- */
 
 /* A path: with luck to something that is there, by a random walk through the model. */
-static void draw_path(struct base_random *random, struct actor *actor, bool is_there, char *path)
+static void draw_path(struct base_random *random, const struct shape *shape, struct actor *actor, bool is_there,
+                      char *path)
 {
     uint64_t inode = actor->directory;
     size_t size = 0;
@@ -92,7 +100,9 @@ static void draw_path(struct base_random *random, struct actor *actor, bool is_t
     for (unsigned depth = 0; depth < 3; depth++) {
         struct model_node *node = model_fs_find(actor->model, inode);
         const char *name = NULL;
-        char fresh[2] = {(char)('a' + below(random, NAMES)), '\0'};
+        char fresh[NAME_SIZE_MAX + 1];
+        memset(fresh, 'a' + (int)below(random, shape->name_count), shape->name_size);
+        fresh[shape->name_size] = '\0';
         if (!node || !S_ISDIR(node->attributes.mode)) {
             break;
         }
@@ -125,6 +135,18 @@ static void draw_path(struct base_random *random, struct actor *actor, bool is_t
     }
 }
 
+/* A path, rather to a file. */
+static void draw_file(struct base_random *random, const struct shape *shape, struct actor *actor, char *path)
+{
+    bool is_file = false;
+
+    for (unsigned attempt = 0; attempt < 5 && !is_file; attempt++) {
+        draw_path(random, shape, actor, true, path);
+        uint64_t inode = operation_find(actor, path);
+        is_file = inode && S_ISREG(model_fs_find(actor->model, inode)->attributes.mode);
+    }
+}
+
 static uint64_t draw_size(struct base_random *random)
 {
     switch (below(random, 8)) {
@@ -146,10 +168,10 @@ static void draw_make(struct base_random *random, const struct shape *shape, str
 
     operation->kind = OPERATION_MAKE;
     operation->mode = types[below(random, 8)] | (uint32_t)below(random, 010000);
-    draw_path(random, actor, false, path);
+    draw_path(random, shape, actor, false, path);
     if (shape->is_crowded) {
         operation->mode = S_IFREG | 0644;
-        snprintf(path, PATH_SIZE, "%0100" PRIu64, below(random, 100000));
+        snprintf(path, PATH_SIZE, "%" PRIu64, below(random, 700));
     }
     if (S_ISLNK(operation->mode)) {
         snprintf(target, PATH_SIZE, "%0*" PRIu64, (int)(1 + below(random, 100)), below(random, 100000));
@@ -168,8 +190,14 @@ static struct operation draw_operation(struct base_random *random, const struct 
         operation.kind = one_in(random, 6) ? OPERATION_CHECKPOINT : OPERATION_SYNC;
         return operation;
     }
-    draw_path(random, actor, true, path);
-    switch (shape->is_crowded && !one_in(random, 8) ? 0 : below(random, 22)) {
+    draw_path(random, shape, actor, true, path);
+    if (shape->is_crowded && one_in(random, 2)) { /* a file that takes a page of the tree */
+        operation.kind = OPERATION_WRITE;
+        operation.size = 3700;
+        return operation;
+    }
+    bool is_empty = actor->model->node_count < FEW_NODES && one_in(random, 3);
+    switch ((shape->is_crowded && !one_in(random, 8)) || is_empty ? 0 : below(random, 23)) {
     case 0:
     case 1:
     case 2:
@@ -182,7 +210,7 @@ static struct operation draw_operation(struct base_random *random, const struct 
     case 4:
     case 5:
     case 6: {
-        uint64_t inode = model_fs_find_entry(actor->model, actor->directory, path);
+        uint64_t inode = operation_find(actor, path);
         bool is_directory = inode && S_ISDIR(model_fs_find(actor->model, inode)->attributes.mode);
         operation.kind = is_directory ? OPERATION_RMDIR : OPERATION_UNLINK;
         break;
@@ -192,16 +220,17 @@ static struct operation draw_operation(struct base_random *random, const struct 
         operation.kind = OPERATION_RENAME;
         operation.other_path = other;
         operation.mode = one_in(random, 4) ? RENAME_EXCHANGE : one_in(random, 6) ? RENAME_NOREPLACE : 0;
-        draw_path(random, actor, one_in(random, 2), other);
+        draw_path(random, shape, actor, one_in(random, 2), other);
         break;
     case 9:
         operation.kind = OPERATION_LINK;
         operation.other_path = other;
-        draw_path(random, actor, false, other);
+        draw_path(random, shape, actor, false, other);
         break;
     case 10:
     case 11:
     case 12:
+        draw_file(random, shape, actor, path);
         operation.kind = OPERATION_TRUNCATE;
         operation.size = one_in(random, 3) ? 0 : draw_size(random);
         break;
@@ -213,11 +242,19 @@ static struct operation draw_operation(struct base_random *random, const struct 
         operation.kind = one_in(random, 2) ? OPERATION_HOLD : OPERATION_RELEASE;
         break;
     case 15:
+        draw_file(random, shape, actor, path);
+        operation.kind = OPERATION_READ;
+        operation.offset = draw_size(random);
+        operation.size = 1 + draw_size(random);
+        break;
     case 16:
+    case 17:
+        draw_file(random, shape, actor, path);
         operation.kind = OPERATION_APPEND;
         operation.size = 1 + draw_size(random);
         break;
     default:
+        draw_file(random, shape, actor, path);
         operation.kind = OPERATION_WRITE;
         operation.offset = one_in(random, 3) ? 0 : draw_size(random);
         operation.size = 1 + draw_size(random);
@@ -425,7 +462,7 @@ static bool run_sessions(struct crash_run *run, struct random_case *this, struct
         struct base_reason reason = {""};
         char replay[64];
         if (this->traces) {
-            fprintf(stderr, "session %u\n", number);
+            fprintf(stderr, "session %u%s\n", number, this->shape.is_crowded ? ", crowded" : "");
         }
         bool good = work(this, session, number, &reason);
         if (!good) {
@@ -463,9 +500,15 @@ static bool run_case(struct crash_run *run, uint64_t seed, struct selection only
     base_random_seed(&this.random, ~seed);
     uint32_t page_size = one_in(&this.random, 5) ? FS_PAGE_SIZE_DEFAULT : STORE_PAGE_SIZE_MIN;
     uint64_t log_size = one_in(&this.random, 4) ? 256 << 10 : (uint64_t)16384 << below(&this.random, 3);
+    if (this.shape.is_crowded) {
+        page_size = STORE_PAGE_SIZE_MIN;
+        log_size = 4 << 20;
+    }
     place_make_empty(&this.place, page_size, log_size);
     session_init(&session, &this.place.image, this.place.model);
-    session_keep_models(&session);
+    if (this.shape.session_count > 1 || traces) {
+        session_keep_models(&session);
+    }
     session.traces = traces;
     session.disk.before_call = simulation_yield;
     verify_forget();

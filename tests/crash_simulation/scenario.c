@@ -230,6 +230,37 @@ static bool run_damage(struct crash_run *run, const char *name)
     return good;
 }
 
+/* An unmounted filesystem of that many files, each of which takes most of 4 KiB in the tree. */
+static bool make_files(struct place *place, unsigned count, uint32_t page_size, uint64_t log_size)
+{
+    struct base_reason reason = {""};
+    struct session session;
+    struct place empty;
+    char path[16];
+
+    place_make_empty(&empty, page_size, log_size);
+    session_init(&session, &empty.image, empty.model);
+    simulation_reset_environment(10);
+    bool good = session_open(&session, &reason) == 0;
+    for (unsigned i = 0; good && i < count; i++) {
+        const struct operation operations[] = {
+            {.kind = OPERATION_MAKE, .path = path, .mode = S_IFREG | 0600},
+            {.kind = OPERATION_WRITE, .path = path, .size = 3700},
+        };
+        snprintf(path, sizeof path, "%u", i);
+        for (unsigned k = 0; good && k < 2; k++) { /* not of interest to the oracle */
+            good = operation_perform(&session.actors[0], &operations[k], &reason) == OUTCOME_CHANGED;
+        }
+    }
+    if (!(session_close(&session, &reason) && good)) {
+        good = crash_report("scenario", "making files: %s", reason.text);
+    }
+    place_take(place, &session);
+    session_deinit(&session);
+    place_deinit(&empty);
+    return good;
+}
+
 /* --- steal: recovery has more pages to write than the zones of pages have room for, and the lowest zone that looks
  * empty holds contents that only the log names (STEAL_OVER_CONTENTS)
  * --------------------------------------------------- */
@@ -274,36 +305,83 @@ static bool run_steal_with(const struct place *place)
 /* A tree of so many pages that a zone of them is nearly full. */
 static bool run_steal(struct crash_run *run, const char *name)
 {
+    struct place place;
+
     (void)run, (void)name;
+    bool good = make_files(&place, STEAL_FILES, STEAL_PAGE_SIZE, STEAL_LOG_SIZE) && run_steal_with(&place);
+    place_deinit(&place);
+    return good;
+}
+
+/* --- stolen: more pages than the pool has frames, all of them changed in turn, so that dirty pages are written before
+ * a checkpoint asks for them
+ * ------------------------------------------------------------------------------------------- */
+
+enum { STOLEN_FILES = 900, STOLEN_CHANGES = 110, STOLEN_LOG_SIZE = 4 << 20, STOLEN_CUTS = 120 };
+
+static bool cut_some(struct session *session, const char *name)
+{
+    struct sim_cutter cutter;
+    struct base_random random;
+    size_t every = session->disk.record.event_count / STOLEN_CUTS + 1;
+    char replay[96];
+    bool good = true;
+
+    base_random_seed(&random, 12);
+    snprintf(replay, sizeof replay, "scenario:%s", name);
+    sim_cutter_init(&cutter, &session->start, &session->disk.record);
+    while (good && sim_cutter_step(&cutter)) {
+        if (cutter.next % every == 0) {
+            size_t mark = sim_image_mark(cutter.image);
+            sim_cut_apply_random(&cutter, &random);
+            good = crash_check_cut(session, cutter.tag, cutter.image, VERIFY_SAMPLED, replay, NULL);
+            sim_image_roll_back(cutter.image, mark);
+        }
+    }
+    sim_cutter_deinit(&cutter);
+    return good;
+}
+
+static bool run_stolen(struct crash_run *run, const char *name)
+{
+    struct fs_statistics statistics = {.pool = {.evictions_dirty = 0}};
     struct base_reason reason = {""};
     struct session session;
     struct place place;
     char path[16];
 
-    place_make_empty(&place, STEAL_PAGE_SIZE, STEAL_LOG_SIZE);
+    (void)run;
+    bool good = make_files(&place, STOLEN_FILES, STORE_PAGE_SIZE_MIN, STOLEN_LOG_SIZE);
     session_init(&session, &place.image, place.model);
-    simulation_reset_environment(10);
-    bool good = session_open(&session, &reason) == 0;
-    for (unsigned i = 0; good && i < STEAL_FILES; i++) {
-        const struct operation operations[] = {
-            {.kind = OPERATION_MAKE, .path = path, .mode = S_IFREG | 0600},
-            {.kind = OPERATION_WRITE, .path = path, .size = 3800},
-        };
+    simulation_reset_environment(13);
+    good = good && session_open(&session, &reason) == 0;
+    for (unsigned i = 0; good && i < STOLEN_CHANGES; i++) { /* pages of the tree, one after the other */
+        const struct operation write = {.kind = OPERATION_WRITE, .path = path, .size = 100};
         snprintf(path, sizeof path, "%u", i);
-        for (unsigned k = 0; good && k < 2; k++) {
-            good = session_perform(&session, 0, &operations[k], &reason) == OUTCOME_CHANGED;
-        }
+        good = session_perform(&session, 0, &write, &reason) == OUTCOME_CHANGED;
     }
-    good = good && session_close(&session, &reason);
-    if (!good) {
-        crash_report("scenario:steal", "making the tree: %s", reason.text);
-    } else {
-        struct place full;
-        place_take(&full, &session);
-        good = run_steal_with(&full);
-        place_deinit(&full);
+    for (unsigned i = 0; good && i < 3 * STOLEN_FILES; i++) { /* and others, till the clock has come round to those */
+        const struct operation read = {.kind = OPERATION_READ, .path = path, .size = 3700};
+        snprintf(path, sizeof path, "%u", STOLEN_CHANGES + i % (STOLEN_FILES - STOLEN_CHANGES));
+        good = session_perform(&session, 0, &read, &reason) == OUTCOME_UNCHANGED;
     }
-    session_deinit(&session);
+    for (unsigned i = 0; good && i < STOLEN_CHANGES / 4; i++) {
+        const struct operation write = {.kind = i == 20      ? OPERATION_CHECKPOINT
+                                                : i % 8 == 7 ? OPERATION_SYNC
+                                                             : OPERATION_APPEND,
+                                        .path = path,
+                                        .size = 100};
+        snprintf(path, sizeof path, "%u", 3 * i);
+        good = session_perform(&session, 0, &write, &reason) == OUTCOME_CHANGED;
+    }
+    if (session.fs) {
+        fs_get_statistics(session.fs, &statistics);
+    }
+    if (!good || statistics.pool.evictions_dirty == 0) {
+        good = crash_report("scenario:stolen", "without a cut: %s", good ? "no dirty page was stolen" : reason.text);
+    }
+    good = good && cut_some(&session, name);
+    end(&session);
     place_deinit(&place);
     return good;
 }
@@ -316,10 +394,7 @@ struct scenario {
 };
 
 static const struct scenario scenarios[] = {
-    {"salt", run_salt},
-    {"freeze", run_freeze},
-    {"damage", run_damage},
-    {"steal", run_steal},
+    {"salt", run_salt}, {"freeze", run_freeze}, {"damage", run_damage}, {"steal", run_steal}, {"stolen", run_stolen},
 };
 
 bool crash_scenarios(struct crash_run *run, const char *name)

@@ -135,8 +135,24 @@ static void let_go(struct session *session)
     }
 }
 
+static void trace_statistics(struct session *session)
+{
+    struct fs_statistics statistics;
+
+    if (session->traces) {
+        fs_get_statistics(session->fs, &statistics);
+        fprintf(stderr,
+                "  %llu checkpoints, %llu log batches, %llu bytes of log, %llu pages, %llu dirty pages stolen, %llu "
+                "copies\n",
+                (unsigned long long)statistics.store.checkpoints, (unsigned long long)statistics.store.log_batches,
+                (unsigned long long)statistics.store.log_bytes, (unsigned long long)statistics.store.pages,
+                (unsigned long long)statistics.pool.evictions_dirty, (unsigned long long)statistics.pool.copies);
+    }
+}
+
 bool session_close(struct session *session, struct base_reason *ret_reason)
 {
+    trace_statistics(session);
     let_go(session);
     memory_arm();
     int error = fs_close(session->fs);
