@@ -42,6 +42,10 @@ void store_log_seal(struct store *store);
  * when nothing is sealed or it holds no records. A failure is final. */
 int store_log_write(struct store *store);
 
+/* Leader: whether the next freeze may leave what is open to its checkpoint although a batch could hold it. For loads
+ * that nobody syncs: all that they write is then written once. */
+void store_log_set_lazy(struct store *store, bool is_lazy);
+
 /* Before a freeze, by the thread that takes the checkpoint: makes the ring larger with it when it has become too small.
  * Waits for the disk. Finding no room changes nothing. */
 void store_log_prepare_ring(struct store *store);

@@ -335,7 +335,7 @@ void log_freeze(struct store *store)
         log_fix_for_checkpoint(log);
         return;
     }
-    bool can_write = store_log_can_write(store);
+    bool can_write = store_log_can_write(store) && !log->is_lazy;
     bool is_empty = log_open_buffer(log)->record_count == 0 && !log_open_buffer(log)->is_incomplete;
     log_swap(store);
     log->frozen_batch = log->buffers[1 - log->open].batch;
@@ -429,6 +429,11 @@ int store_log_write(struct store *store)
         log_release_frees(store);
     }
     return result;
+}
+
+void store_log_set_lazy(struct store *store, bool is_lazy)
+{
+    store->log.is_lazy = is_lazy;
 }
 
 uint64_t store_log_pending_size(struct store *store)

@@ -63,6 +63,7 @@ struct log {
 
     struct log_buffer buffers[2];
     unsigned open;        /* index of the open one */
+    bool is_lazy;         /* see store_log_set_lazy. Leader */
     bool is_sealed;       /* the other one waits to be written */
     uint64_t next_lsn;    /* of the next record. Writer */
     bool is_recording;    /* between begin and end. Writer */

@@ -15,7 +15,7 @@
 
 enum shortage { SHORT_OF_NOTHING, SHORT_OF_FRAMES, SHORT_OF_CONTENTS, SHORT_OF_LOG, SHORT_OF_SPACE };
 
-enum { LOG_PENDING_MAX = 16 << 20 }; /* bytes in memory; what is admitted then still finds room */
+enum { LOG_PENDING_MAX = 24 << 20 }; /* bytes in memory; what is admitted then still finds room */
 
 static uint64_t content_bytes(const struct txn_need *need)
 {
@@ -121,7 +121,7 @@ static int relieve(struct txn_engine *engine, enum shortage shortage, uint64_t c
     bool is_durable = atomic_load(&engine->durable_sequence) >= atomic_load(&engine->commit_sequence);
 
     if (shortage != SHORT_OF_FRAMES && !is_durable) {
-        return txn_engine_sync(engine) < 0 ? -EROFS : 1;
+        return txn_sync(engine) < 0 ? -EROFS : 1;
     }
     if (shortage == SHORT_OF_CONTENTS || shortage == SHORT_OF_LOG) {
         return 0;

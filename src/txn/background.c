@@ -29,6 +29,14 @@ static void background_checkpoint(struct txn_engine *engine, enum checkpoint_cau
     base_mutex_unlock(&engine->checkpoint_mutex);
 }
 
+static bool background_prefers_checkpoint(struct txn_engine *engine)
+{
+    base_mutex_lock(&engine->checkpoint_mutex);
+    bool prefers = txn_prefers_checkpoint(engine);
+    base_mutex_unlock(&engine->checkpoint_mutex);
+    return prefers;
+}
+
 /* The work of one interval. A failure has its message, and is in store_get_failure. */
 static void background_tick(struct txn_engine *engine)
 {
@@ -38,16 +46,16 @@ static void background_tick(struct txn_engine *engine)
 
     engine->sync_last_ms = base_clock_monotonic_ms();
     engine->idle_sequence = sequence;
-    if (is_idle || is_old) {
+    if (is_idle || is_old || background_prefers_checkpoint(engine)) {
         background_checkpoint(engine, CHECKPOINT_PERIODIC);
     }
-    (void)txn_engine_sync(engine);
+    (void)txn_sync(engine);
 }
 
 static void background_work(struct txn_engine *engine)
 {
     if (atomic_exchange(&engine->sync_wanted, false)) {
-        (void)txn_engine_sync(engine);
+        (void)txn_sync(engine);
     }
     if (atomic_exchange(&engine->checkpoint_wanted, false)) {
         background_checkpoint(engine, CHECKPOINT_PRESSURE);

@@ -1,7 +1,7 @@
 /* Checkpoints: freeze under the writer mutex, write without it.
  *
  * The freeze ends the log's open batch too. What a batch can hold is durable when that is written, which is done first;
- * what it can't (see store/log.h) is durable with the checkpoint.
+ * what it can't (see store/log.h) is durable with the checkpoint; so is what nobody asked for, when it is much.
  *
  * The bound for unsynced contents follows the disk: what it wrote in about one second, by a moving average over the
  * syncs and checkpoints that wrote enough to tell. */
@@ -15,9 +15,9 @@ enum {
     MIB = 1024 * 1024,
     CONTENT_UNSYNCED_MIN = 8 * MIB,
     CONTENT_UNSYNCED_MAX = 256 * MIB,
-    RATE_BYTES_MIN = 4 * MIB, /* less says more about the time of a sync than about the disk's rate */
-    RATE_WEIGHT = 4,          /* of the past, in quarters: new = (3 * old + measured) / 4 */
-    LOG_PENDING_WANTED = 4 * MIB,
+    RATE_BYTES_MIN = 4 * MIB,      /* less says more about the time of a sync than about the disk's rate */
+    RATE_WEIGHT = 4,               /* of the past, in quarters: new = (3 * old + measured) / 4 */
+    LOG_PENDING_WANTED = 16 * MIB, /* of the log's buffer in memory */
 };
 
 uint64_t txn_content_unsynced(struct txn_engine *engine)
@@ -34,18 +34,14 @@ bool txn_is_pressed(struct txn_engine *engine)
     uint64_t ring = store_log_ring_size(engine->store);
 
     return pool_dirty_count(engine->pool) > pool_reserve_max(engine->pool) / 2 ||
-           store_log_used_size(engine->store) > ring / 2;
+           store_log_used_size(engine->store) > ring / 2 || store_log_pending_size(engine->store) > LOG_PENDING_WANTED;
 }
 
 bool txn_wants_sync(struct txn_engine *engine)
 {
-    uint64_t quarter = store_log_ring_size(engine->store) / 4;
-    uint64_t pending_max = quarter > 0 && quarter < LOG_PENDING_WANTED ? quarter : LOG_PENDING_WANTED;
-
-    return store_log_pending_size(engine->store) > pending_max ||
-           atomic_load_explicit(&engine->content_committed, memory_order_relaxed) -
-                   atomic_load_explicit(&engine->content_durable, memory_order_relaxed) >
-               atomic_load_explicit(&engine->content_unsynced_max, memory_order_relaxed) / 2;
+    return atomic_load_explicit(&engine->content_committed, memory_order_relaxed) -
+               atomic_load_explicit(&engine->content_durable, memory_order_relaxed) >
+           atomic_load_explicit(&engine->content_unsynced_max, memory_order_relaxed) / 2;
 }
 
 void txn_background_request(struct txn_engine *engine, _Atomic bool *wanted)
@@ -69,10 +65,15 @@ struct frozen_state {
 /* False when nothing is dirty: then everything committed is durable already. The caller leads. */
 static bool freeze(struct txn_engine *engine, struct frozen_state *ret_frozen)
 {
+    uint64_t asked = atomic_load(&engine->syncs_asked);
+    bool is_lazy = txn_prefers_checkpoint(engine);
+
+    engine->syncs_at_freeze = asked;
     base_mutex_lock(&engine->writer);
     ret_frozen->position = txn_get_position(engine);
     ret_frozen->pages = pool_dirty_count(engine->pool);
-    ret_frozen->is_logged = store_log_can_write(engine->store);
+    ret_frozen->is_logged = store_log_can_write(engine->store) && !is_lazy;
+    store_log_set_lazy(engine->store, is_lazy);
     bool dirty = ret_frozen->pages > 0 || store_is_dirty(engine->store);
     if (dirty) {
         pool_freeze(engine->pool);

@@ -66,7 +66,9 @@ struct txn_engine {
 
     struct base_mutex leader_mutex;
     struct base_condition leader_changed;
-    bool is_led; /* leader_mutex */
+    bool is_led;                  /* leader_mutex */
+    _Atomic uint64_t syncs_asked; /* calls of txn_engine_sync that found something to do */
+    uint64_t syncs_at_freeze;     /* the same when the last checkpoint froze. checkpoint_mutex */
 
     struct base_mutex admission_mutex;
     struct base_condition admission_changed; /* a transaction ended, or it is the next waiter's turn */
@@ -126,9 +128,10 @@ void txn_dismiss(struct txn_engine *engine, const struct txn_need *need, uint64_
 /* Under checkpoint_mutex. 1: everything committed before is durable now; 0: nothing was dirty; else the store has
  * failed: -EROFS if it had before, -EIO if it did in this call. */
 int txn_checkpoint(struct txn_engine *engine, enum checkpoint_cause cause);
-/* Whether dirty frames have passed half of what admission allows, or the log half of its ring. */
+/* Whether dirty frames have passed half of what admission allows, the log half of its ring, or what waits for it as
+ * much memory as it should. */
 bool txn_is_pressed(struct txn_engine *engine);
-/* Whether unsynced contents have passed half of what admission allows, or the open batch a quarter of the ring. */
+/* Whether unsynced contents have passed half of what admission allows. */
 bool txn_wants_sync(struct txn_engine *engine);
 /* Has the background thread, if there is one, do what txn_is_pressed or txn_wants_sync asks for now. */
 void txn_background_request(struct txn_engine *engine, _Atomic bool *wanted);
@@ -137,6 +140,11 @@ uint64_t txn_content_unsynced(struct txn_engine *engine);
 void txn_rate_measure(struct txn_engine *engine, uint64_t bytes, uint64_t time_ns);
 
 /* --- sync.c ------------------------------------------------------------------------------------------------------- */
+
+/* txn_engine_sync for the filesystem's own sake: nobody waits for it. */
+int txn_sync(struct txn_engine *engine);
+/* Whether a checkpoint is the cheaper way to make durable what nobody asked for. */
+bool txn_prefers_checkpoint(struct txn_engine *engine);
 
 /* How far commits have come. */
 struct txn_position {

@@ -18,6 +18,8 @@
 #include "base/tooth.h"
 #include "internal.h"
 
+enum { PENDING_SMALL = 128 << 10 }; /* bytes of the log that are written sooner than pages */
+
 static bool is_durable(struct txn_engine *engine, uint64_t target)
 {
     return atomic_load(&engine->durable_sequence) >= target;
@@ -126,7 +128,21 @@ static int checkpoint_instead(struct txn_engine *engine, uint64_t target)
     return result;
 }
 
+bool txn_prefers_checkpoint(struct txn_engine *engine)
+{
+    return atomic_load(&engine->syncs_asked) == engine->syncs_at_freeze &&
+           store_log_pending_size(engine->store) > PENDING_SMALL;
+}
+
 int txn_engine_sync(struct txn_engine *engine)
+{
+    if (!is_durable(engine, atomic_load(&engine->commit_sequence))) {
+        txn_count(&engine->syncs_asked, 1);
+    }
+    return txn_sync(engine);
+}
+
+int txn_sync(struct txn_engine *engine)
 {
     uint64_t target = atomic_load(&engine->commit_sequence);
     struct base_reason reason;

@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/random.h"
+#include "store/log.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -242,6 +243,45 @@ static void the_background_makes_durable_unasked(void **state)
     tear_down();
 }
 
+static uint64_t log_bytes(void)
+{
+    struct store_statistics statistics;
+
+    store_get_statistics(test.fixture.store, &statistics);
+    return statistics.log_bytes;
+}
+
+static void change_much(void)
+{
+    while (store_log_pending_size(test.fixture.store) < 256 << 10) {
+        assert_int_equal(group_change(7, false), 0);
+    }
+}
+
+/* Much that nobody syncs goes to its pages only; as soon as anybody does, everything is logged again. */
+static void what_nobody_asks_for_is_not_logged(void **state)
+{
+    struct durable durable;
+
+    (void)state;
+    set_up(0);
+    assert_int_equal(txn_engine_checkpoint(test.fixture.engine), 0);
+    uint64_t before = log_bytes();
+    change_much();
+    assert_int_equal(txn_engine_checkpoint(test.fixture.engine), 0);
+    assert_int_equal(log_bytes(), before);
+    durable_read(&durable);
+    assert_true(durable.versions[7] == atomic_load(&test.versions[7]));
+
+    assert_int_equal(group_change(8, false), 0);
+    assert_int_equal(txn_engine_sync(test.fixture.engine), 0);
+    before = log_bytes();
+    change_much();
+    assert_int_equal(txn_engine_checkpoint(test.fixture.engine), 0);
+    assert_true(log_bytes() > before);
+    tear_down();
+}
+
 /* --- Many threads ------------------------------------------------------------------------------------------------- */
 
 /* Commits, aborts, syncs: after a sync everything this thread has seen committed before is durable. */
@@ -348,6 +388,7 @@ int main(void)
         cmocka_unit_test(sync_makes_durable_and_costs_nothing_when_clean),
         cmocka_unit_test(a_failed_sync_is_final),
         cmocka_unit_test(the_background_makes_durable_unasked),
+        cmocka_unit_test(what_nobody_asks_for_is_not_logged),
         cmocka_unit_test(committers_with_the_background_thread),
         cmocka_unit_test(committers_without_it),
     };
