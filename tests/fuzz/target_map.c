@@ -208,14 +208,20 @@ static void step_contents(struct store *store, struct fuzz_reader *script)
     uint32_t count = 1 + (uint32_t)fuzz_take_8(script);
     struct store_need need = {.content_blocks = count};
 
-    if (store_content_is_valid(store, run)) {
-        FUZZ_EXPECT(run.block >= STORE_HEADER_BLOCKS && run.block + run.count <= FUZZ_FILE_SIZE_MAX / STORE_BLOCK_SIZE);
+    if (fuzz_take_8(script) % 2) {
+        (void)store_content_next(store, run.block, &run);
     }
-    (void)store_content_next(store, run.block, &run);
+    if (store_content_is_valid(store, run) && store_content_prepare_free(store, run) == 0) {
+        store_content_free(store, run);
+    }
     if (store_reserve(store, &need) == 0) {
         FUZZ_EXPECT(store_content_allocate(store, count, 0, &run) == 0);
         FUZZ_EXPECT(run.count >= 1 && run.count <= count);
-        store_content_cancel(store, run);
+        if (fuzz_take_8(script) % 4) {
+            store_content_publish(store, run, NULL);
+        } else {
+            store_content_cancel(store, run);
+        }
         store_unreserve(store, 0, count - run.count);
     }
 }
