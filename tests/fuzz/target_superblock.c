@@ -31,7 +31,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
 static void fix(uint8_t *block)
 {
-    memcpy(block, "beeftreefs db 1\n", 16);
+    static const char magic[] = "beeftreefs db 1\n";
+
+    memcpy(block, magic, sizeof magic - 1);
     base_put_le32(block + OFFSET_VERSION, SUPERBLOCK_VERSION);
     base_put_le64(block + OFFSET_CHECKSUM, base_checksum(block, OFFSET_CHECKSUM, SUPERBLOCK_SEED));
 }
