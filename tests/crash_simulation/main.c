@@ -171,8 +171,8 @@ static bool run_workers(struct crash_run *run, enum mode mode, const char *scena
         workers[i] = fork();
         if (workers[i] == 0) {
             good = run_mode(run, mode, scenario);
-            fflush(NULL);
-            _exit(good ? 0 : 1);
+            place_deinit(&run->tree); /* what is left at the end is a leak */
+            exit(good ? 0 : 1);
         }
         if (workers[i] < 0) {
             fprintf(stderr, "crash: fork: %s\n", strerror(errno));
@@ -313,6 +313,7 @@ int main(int argument_count, char **arguments)
     if (case_text) {
         base_message_configure("crash", BASE_MESSAGE_TO_STDERR, 0);
         good = replay(&run, case_text);
+        place_deinit(&run.tree);
         printf("crash: %s\n", good ? "no difference" : "FAILED");
         return good ? 0 : 1;
     }
@@ -332,6 +333,7 @@ int main(int argument_count, char **arguments)
         usage(stderr);
         return 2;
     }
+    place_deinit(&run.tree);
     printf("crash: %" PRIu64 " cuts, %" PRIu64 " distinct images: %s\n", shared->counts.cuts, shared->counts.images,
            good ? "no difference" : "FAILED");
     return good ? 0 : 1;

@@ -23,7 +23,7 @@ void place_make_empty(struct place *place, uint32_t page_size, uint64_t log_size
     struct base_reason reason = {""};
     struct fs_attributes root;
     struct sim_disk disk;
-    struct fs *fs;
+    struct fs *fs = NULL;
 
     simulation_reset_environment(1);
     sim_image_init(&place->image, false);

@@ -110,7 +110,7 @@ static void thread_main(void)
         switch_to(next);
     }
     switch_begin(NULL, main_stack, main_stack_size);
-    setcontext(&main_context);
+    swapcontext(&threads[current].context, &main_context); /* never comes back */
 }
 
 void simulation_spawn(simulation_thread run, void *argument)
