@@ -296,15 +296,26 @@ bool store_log_can_write(struct store *store)
     return fits && !buffer->is_incomplete && !atomic_load(&log->has_gap) && !log->is_sealed;
 }
 
+/* Small syncs, many of them: then new space had better be written before its first use. What nobody syncs is not small,
+ * however little each operation writes. */
+static void log_note_sync_size(struct store *store, uint64_t content_bytes, bool is_lazy)
+{
+    enum { WEIGHT = 8, SMALL = 64 << 10 };
+    uint64_t *average = &store->log.sync_bytes_average;
+
+    *average = is_lazy ? (uint64_t)SMALL * WEIGHT : (*average * (WEIGHT - 1) + content_bytes) / WEIGHT;
+    atomic_store(&store->space.zeroes_growth, *average < SMALL);
+}
+
 /* The open buffer becomes the other one, which is empty. */
-static void log_swap(struct store *store)
+static void log_swap(struct store *store, bool is_lazy)
 {
     struct log *log = &store->log;
     struct log_buffer *sealed = log_open_buffer(log);
 
     BASE_ASSERT(!log->is_recording && !log->is_sealed);
     sealed->batch = space_seal(&store->space);
-    atomic_store(&store->counters.content_bytes_unsynced, 0);
+    log_note_sync_size(store, atomic_exchange(&store->counters.content_bytes_unsynced, 0), is_lazy);
     log->open = 1 - log->open;
     buffer_clear(log_open_buffer(log));
     log_open_buffer(log)->first_lsn = log->next_lsn;
@@ -315,7 +326,7 @@ static void log_swap(struct store *store)
 void store_log_seal(struct store *store)
 {
     BASE_ASSERT(store_log_can_write(store));
-    log_swap(store);
+    log_swap(store, false);
 }
 
 static void log_fix_for_checkpoint(struct log *log)
@@ -337,7 +348,7 @@ void log_freeze(struct store *store)
     }
     bool can_write = store_log_can_write(store) && !log->is_lazy;
     bool is_empty = log_open_buffer(log)->record_count == 0 && !log_open_buffer(log)->is_incomplete;
-    log_swap(store);
+    log_swap(store, log->is_lazy);
     log->frozen_batch = log->buffers[1 - log->open].batch;
     atomic_store(&log->is_frozen_sealed, can_write);
     if (!can_write) {

@@ -84,6 +84,8 @@ struct log {
     struct superblock_log_run more[SUPERBLOCK_LOG_RUNS];
     uint32_t more_count;
 
+    uint64_t sync_bytes_average; /* of contents, moving. Leader */
+
     _Atomic uint64_t batches, records, bytes;
 };
 

@@ -74,6 +74,8 @@ struct space {
     struct base_mutex mutex;
     struct base_condition grown;
     bool is_growing;
+    _Atomic bool zeroes_growth; /* new space is written with zeros: see reserve.c */
+    _Atomic uint64_t zeroed_bytes;
     uint32_t page_blocks;
     uint64_t block_count;
     _Atomic uint64_t block_count_seen; /* the same, for bounds checks without the mutex */

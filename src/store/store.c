@@ -138,7 +138,7 @@ void store_get_statistics(struct store *store, struct store_statistics *ret_stat
         .node_hits = read_counter(&store->nodes.hits),
         .node_misses = read_counter(&store->nodes.misses),
         .syncs = read_counter(&counters->syncs),
-        .bytes_written = read_counter(&counters->bytes_written),
+        .bytes_written = read_counter(&counters->bytes_written) + read_counter(&store->space.zeroed_bytes),
         .checkpoints = read_counter(&counters->checkpoints),
         .checkpoint_ms_last = read_counter(&counters->checkpoint_ms_last),
         .checkpoint_ms_max = read_counter(&counters->checkpoint_ms_max),
