@@ -146,7 +146,9 @@ int txn_checkpoint(struct txn_engine *engine, enum checkpoint_cause cause)
     if (store_get_failure(engine->store, &reason)) {
         return -EROFS;
     }
-    store_log_prepare_ring(engine->store);
+    if (!txn_prefers_checkpoint(engine)) {
+        store_log_prepare_ring(engine->store);
+    }
     uint64_t start_ns = base_clock_monotonic_ns();
     uint64_t unsynced = atomic_load(&engine->content_committed) - atomic_load(&engine->content_durable);
     int result = freeze_and_log(engine, &frozen);

@@ -202,17 +202,21 @@ def plan_appends(random, world, tag):
 
 
 def plan_overwrites(random, world, tag):
-    """Places in a large file."""
+    """Places in a large file, which now and then gets shorter and longer again."""
     if "large" not in world.entries:
         yield "create", "large"
     while len(world.entries["large"].data) < 8 << 20:
-        yield "write", "large", len(world.entries["large"].data), random.randbytes(1 << 20)
+        size = len(world.entries["large"].data)
+        yield "write", "large", size, random.randbytes(min(1 << 20, (8 << 20) - size))
     while True:
         for _ in range(random.randrange(1, 5)):
             size = random.choice((512, 4096, 10000, 65536, 300000))
             offset = random.randrange(0, (8 << 20) - size)
             yield "write", "large", offset if random.random() < 0.3 else offset // PAGE * PAGE, random.randbytes(size)
         yield random.choice(("sync", "datasync")), "large"
+        if random.random() < 0.1:
+            yield "truncate", "large", random.randrange(7 << 20, 8 << 20)
+            yield "truncate", "large", 8 << 20
 
 
 def plan_renames(random, world, tag):
