@@ -271,7 +271,8 @@ static int space_grow(struct space *space, struct os_file *file, const struct st
         size = least_size;
         result = os_file_allocate(file, old_size * STORE_BLOCK_SIZE, (size - old_size) * STORE_BLOCK_SIZE);
     }
-    if (result == 0 && atomic_load(&space->zeroes_growth)) {
+    /* The first zone is for small beginnings. */
+    if (result == 0 && (atomic_load(&space->zeroes_growth) || old_size < STORE_ZONE_BLOCKS)) {
         result = space_write_zeros(space, file, old_size * STORE_BLOCK_SIZE, size * STORE_BLOCK_SIZE);
     }
     base_mutex_lock(&space->mutex);

@@ -107,7 +107,6 @@ int space_init(struct space *space, uint32_t page_blocks, uint64_t block_count)
     page_numbers_init(&space->numbers);
     base_mutex_init(&space->mutex, BASE_RANK_STORE_SPACE);
     base_condition_init(&space->grown);
-    space->zeroes_growth = block_count < STORE_ZONE_BLOCKS; /* the first zone is for small beginnings */
     int result = space_resize(space, block_count);
     if (result < 0) {
         space_deinit(space);
