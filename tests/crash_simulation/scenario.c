@@ -331,7 +331,7 @@ static bool cut_some(struct session *session, const char *name)
     snprintf(replay, sizeof replay, "scenario:%s", name);
     sim_cutter_init(&cutter, &session->start, &session->disk.record);
     while (good && sim_cutter_step(&cutter)) {
-        if (cutter.next % every == 0) {
+        if (cutter.next % every == 0 || cutter.next == session->disk.record.event_count) {
             size_t mark = sim_image_mark(cutter.image);
             sim_cut_apply_random(&cutter, &random);
             good = crash_check_cut(session, cutter.tag, cutter.image, VERIFY_SAMPLED, replay, NULL);
@@ -386,6 +386,57 @@ static bool run_stolen(struct crash_run *run, const char *name)
     return good;
 }
 
+/* --- steps: files of so many rows that freeing them takes several transactions --------------------------------------
+ */
+
+enum { STEPS_ROWS = 150, STEPS_ROW_SPAN = 128 << 10 };
+
+static bool run_steps(struct crash_run *run, const char *name)
+{
+    static const struct operation operations[] = {
+        {.kind = OPERATION_TRUNCATE, .path = "b", .size = 100000},
+        {.kind = OPERATION_WRITE, .path = "b", .offset = 80 * STEPS_ROW_SPAN + 5000, .size = 3000},
+        {.kind = OPERATION_SYNC},
+        {.kind = OPERATION_TRUNCATE, .path = "b", .size = 0},
+        {.kind = OPERATION_HOLD, .path = "c"},
+        {.kind = OPERATION_UNLINK, .path = "c"},
+        {.kind = OPERATION_CHECKPOINT},
+        {.kind = OPERATION_RELEASE},
+        {.kind = OPERATION_MAKE, .path = "n", .mode = S_IFREG | 0600},
+        {.kind = OPERATION_SYNC},
+    };
+    static const char *const paths[] = {"b", "c"};
+    struct base_reason reason = {""};
+    struct session making;
+    struct session session;
+    struct place place;
+    bool good;
+
+    session_init(&making, &run->tree.image, run->tree.model);
+    simulation_reset_environment(14);
+    good = session_open(&making, &reason) == 0;
+    for (unsigned i = 0; good && i < 2 * (1 + STEPS_ROWS); i++) {
+        uint64_t row = i / 2;
+        const struct operation make = {.kind = OPERATION_MAKE, .path = paths[i % 2], .mode = S_IFREG | 0600};
+        const struct operation write = {
+            .kind = OPERATION_WRITE, .path = paths[i % 2], .offset = row * STEPS_ROW_SPAN, .size = 4096};
+        good = operation_perform(&making.actors[0], row == 0 ? &make : &write, &reason) == OUTCOME_CHANGED;
+    }
+    good = session_close(&making, &reason) && good;
+    place_take(&place, &making);
+    session_deinit(&making);
+    if (!good) {
+        crash_report("scenario:steps", "making files: %s", reason.text);
+    }
+    session_init(&session, &place.image, place.model);
+    simulation_reset_environment(15);
+    good = good && perform_list(&session, operations, sizeof operations / sizeof operations[0], name);
+    good = good && cut_all(run, &session, session.disk.record.event_count, name, NULL);
+    end(&session);
+    place_deinit(&place);
+    return good;
+}
+
 /* --- All ---------------------------------------------------------------------------------------------------------- */
 
 struct scenario {
@@ -394,7 +445,8 @@ struct scenario {
 };
 
 static const struct scenario scenarios[] = {
-    {"salt", run_salt}, {"freeze", run_freeze}, {"damage", run_damage}, {"steal", run_steal}, {"stolen", run_stolen},
+    {"salt", run_salt},   {"freeze", run_freeze}, {"damage", run_damage},
+    {"steal", run_steal}, {"stolen", run_stolen}, {"steps", run_steps},
 };
 
 bool crash_scenarios(struct crash_run *run, const char *name)

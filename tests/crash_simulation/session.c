@@ -195,6 +195,9 @@ void session_fail(struct session *session, enum session_fault fault, uint64_t co
     if (fault == SESSION_FAULT_MEMORY) {
         BASE_ASSERT(session->actor_count == 1);
         memory_fail(countdown, &session->disk.faults_hit);
+    } else if (fault == SESSION_FAULT_GROWTH) {
+        session->disk.host_size = session->image.size + (countdown - 1) * SIM_BLOCK_SIZE;
+        session->disk.is_delayed = true;
     } else {
         int error = fault == SESSION_FAULT_ALLOCATE ? ENOSPC : EIO;
         sim_disk_fail(&session->disk, calls[fault], countdown, error, forever);
@@ -204,6 +207,9 @@ void session_fail(struct session *session, enum session_fault fault, uint64_t co
 void session_heal(struct session *session)
 {
     memory_fail(0, NULL);
+    if (session->disk.is_delayed) {
+        session->disk.host_size = UINT64_MAX;
+    }
     for (enum sim_call call = 0; call < SIM_CALL_COUNT; call++) {
         sim_disk_fail(&session->disk, call, 0, 0, false);
     }

@@ -36,6 +36,7 @@ enum session_fault {
     SESSION_FAULT_SYNC,
     SESSION_FAULT_ALLOCATE,
     SESSION_FAULT_TRUNCATE,
+    SESSION_FAULT_GROWTH, /* host space for more than countdown - 1 blocks beyond now, refused late: at the sync */
     SESSION_FAULT_MEMORY, /* for one actor only */
     SESSION_FAULT_COUNT,
 };
