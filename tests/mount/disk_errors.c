@@ -117,25 +117,24 @@ static void *next_of(const char *name)
 }
 
 #define NEXT(name, type)                                                                                               \
-    static _Atomic(type *) next;                                                                                       \
-    if (!atomic_load(&next)) {                                                                                         \
+    static _Atomic(type) next;                                                                                         \
+    type call_next = atomic_load(&next);                                                                               \
+    if (!call_next) {                                                                                                  \
         void *found = next_of(name);                                                                                   \
-        type *function;                                                                                                \
-        memcpy(&function, &found, sizeof function);                                                                    \
-        atomic_store(&next, function);                                                                                 \
-    }                                                                                                                  \
-    type *call_next = atomic_load(&next)
+        memcpy(&call_next, &found, sizeof call_next);                                                                  \
+        atomic_store(&next, call_next);                                                                                \
+    }
 
-typedef ssize_t read_function(int, void *, size_t, off_t);
-typedef ssize_t write_function(int, const void *, size_t, off_t);
-typedef int sync_function(int);
-typedef int allocate_function(int, int, off_t, off_t);
-typedef int truncate_function(int, off_t);
-typedef int writeback_function(int, off_t, off_t, unsigned);
+typedef ssize_t (*read_function)(int, void *, size_t, off_t);
+typedef ssize_t (*write_function)(int, const void *, size_t, off_t);
+typedef int (*sync_function)(int);
+typedef int (*allocate_function)(int, int, off_t, off_t);
+typedef int (*truncate_function)(int, off_t);
+typedef int (*writeback_function)(int, off_t, off_t, unsigned);
 
 ssize_t pread(int descriptor, void *buffer, size_t size, off_t offset)
 {
-    NEXT("pread64", read_function);
+    NEXT("pread64", read_function)
     if (fails(descriptor, CALL_READ, (uint64_t)offset, size)) {
         return -1;
     }
@@ -144,7 +143,7 @@ ssize_t pread(int descriptor, void *buffer, size_t size, off_t offset)
 
 ssize_t pwrite(int descriptor, const void *buffer, size_t size, off_t offset)
 {
-    NEXT("pwrite64", write_function);
+    NEXT("pwrite64", write_function)
     if (fails(descriptor, CALL_WRITE, (uint64_t)offset, size)) {
         int error = errno;
         if (control->is_short && size > 1) {
@@ -158,19 +157,19 @@ ssize_t pwrite(int descriptor, const void *buffer, size_t size, off_t offset)
 
 int fdatasync(int descriptor)
 {
-    NEXT("fdatasync", sync_function);
+    NEXT("fdatasync", sync_function)
     return fails(descriptor, CALL_SYNC, 0, UINT64_MAX) ? -1 : call_next(descriptor);
 }
 
 int fsync(int descriptor)
 {
-    NEXT("fsync", sync_function);
+    NEXT("fsync", sync_function)
     return fails(descriptor, CALL_SYNC, 0, UINT64_MAX) ? -1 : call_next(descriptor);
 }
 
 int fallocate(int descriptor, int mode, off_t offset, off_t size)
 {
-    NEXT("fallocate64", allocate_function);
+    NEXT("fallocate64", allocate_function)
     if (fails(descriptor, CALL_ALLOCATE, (uint64_t)offset, (uint64_t)size)) {
         return -1;
     }
@@ -179,13 +178,13 @@ int fallocate(int descriptor, int mode, off_t offset, off_t size)
 
 int ftruncate(int descriptor, off_t size)
 {
-    NEXT("ftruncate64", truncate_function);
+    NEXT("ftruncate64", truncate_function)
     return fails(descriptor, CALL_TRUNCATE, (uint64_t)size, 1) ? -1 : call_next(descriptor, size);
 }
 
 int sync_file_range(int descriptor, off_t offset, off_t size, unsigned flags)
 {
-    NEXT("sync_file_range", writeback_function);
+    NEXT("sync_file_range", writeback_function)
     if (fails(descriptor, CALL_WRITEBACK, (uint64_t)offset, (uint64_t)size)) {
         return -1;
     }
