@@ -136,6 +136,18 @@ static void log_note_pending(struct log *log)
     atomic_store_explicit(&log->pending_size, size, memory_order_relaxed);
 }
 
+/* Much has been written since the last sync: what comes next is not synced in small parts, whatever came before. */
+static void log_end_zeroing(struct store *store)
+{
+    enum { PENDING_MUCH = 256 << 10, CONTENTS_MUCH = 1 << 20 };
+
+    if (atomic_load_explicit(&store->space.zeroes_growth, memory_order_relaxed) &&
+        (store_log_pending_size(store) > PENDING_MUCH ||
+         atomic_load_explicit(&store->counters.content_bytes_unsynced, memory_order_relaxed) > CONTENTS_MUCH)) {
+        atomic_store_explicit(&store->space.zeroes_growth, false, memory_order_relaxed);
+    }
+}
+
 void store_log_end(struct store *store)
 {
     struct log *log = &store->log;
@@ -158,6 +170,7 @@ void store_log_end(struct store *store)
     buffer->record_count++;
     store_count(&log->records, 1);
     log_note_pending(log);
+    log_end_zeroing(store);
 }
 
 void store_log_cancel(struct store *store)

@@ -83,6 +83,7 @@ struct log {
     _Atomic uint32_t ring_state; /* enum log_ring_state */
     struct superblock_log_run more[SUPERBLOCK_LOG_RUNS];
     uint32_t more_count;
+    uint64_t bytes_at_growth; /* `bytes` when it began */
 
     uint64_t sync_bytes_average; /* of contents, moving. Leader */
 

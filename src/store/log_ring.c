@@ -18,8 +18,9 @@
 
 enum {
     GROWTH_FACTOR = 4,
-    RUN_BLOCKS_MIN = 64,             /* a run shorter than this is not worth its entry in the superblock */
-    FILE_PART = 4,                   /* the ring takes at most this part of the file */
+    GROWTH_ROUNDS = 8,   /* round the ring, before it grows: its zeros are then few beside what was logged */
+    RUN_BLOCKS_MIN = 64, /* a run shorter than this is not worth its entry in the superblock */
+    FILE_PART = 4,       /* the ring takes at most this part of the file */
     SMALL_FILE_RING_SIZE = 4U << 20, /* but may always be so large */
 };
 
@@ -70,7 +71,9 @@ static uint64_t ring_wants(struct store *store)
         return LOG_RING_SIZE_MIN / STORE_BLOCK_SIZE;
     }
     size_max = least(size_max, LOG_RING_SIZE_MAX);
-    if (store_log_used_size(store) + store_log_pending_size(store) < size / 2 || size >= size_max) {
+    uint64_t logged = atomic_load_explicit(&log->bytes, memory_order_relaxed) - log->bytes_at_growth;
+    if (store_log_used_size(store) + store_log_pending_size(store) < size / 2 || logged < GROWTH_ROUNDS * size ||
+        size >= size_max) {
         return 0;
     }
     return (least(size * GROWTH_FACTOR, size_max) - size) / STORE_BLOCK_SIZE;
@@ -127,6 +130,7 @@ void store_log_prepare_ring(struct store *store)
     uint64_t taken = ring_take_runs(store, wanted);
     store_unreserve(store, 0, wanted - taken);
     if (store->log.more_count > 0) {
+        store->log.bytes_at_growth = atomic_load_explicit(&store->log.bytes, memory_order_relaxed);
         atomic_store(&store->log.ring_state, LOG_RING_PREPARED);
     }
 }
