@@ -163,9 +163,24 @@ int64_t fs_read(struct fs *fs, uint64_t inode, uint64_t offset, void *buffer, si
 /* One operation, whole or absent: returns size, or negative errno. -EFBIG past FS_FILE_SIZE_MAX. Clears set-id bits
  * when caller is not root; caller NULL: no one in particular (a late mmap write). A request of more than 4 MiB, or more
  * than a very small pool can take at once, is done as several operations in ascending order; when one of them fails
- * that is not the first, the count of bytes written until then is returned. */
+ * that is not the first, the count of bytes written until then is returned. The same holds for what goes into blocks
+ * reserved by fs_allocate when the disk is full. */
 int64_t fs_write(struct fs *fs, const struct fs_caller *caller, uint64_t inode, uint64_t offset, const void *bytes,
                  size_t size);
+
+/* fallocate. mode: FALLOC_FL_* (linux/falloc.h): 0, KEEP_SIZE, PUNCH_HOLE | KEEP_SIZE, ZERO_RANGE with or without
+ * KEEP_SIZE; others: -EOPNOTSUPP. Blocks so reserved count in attributes.blocks and read as zeros; what is written
+ * there later does not fail for want of space. -EINVAL for size 0, -EFBIG past FS_FILE_SIZE_MAX, -EISDIR, -ENODEV for
+ * what is no regular file. A range of more than 8 MiB, or more than a very small pool can take at once, is done in
+ * several operations in ascending order: when one fails, or the power goes, the range is done up to there (and the size
+ * with it). -ENOSPC at once, with nothing done, when the free space is less than what the range needs. */
+int fs_allocate(struct fs *fs, const struct fs_caller *caller, uint64_t inode, unsigned mode, uint64_t offset,
+                uint64_t size);
+
+/* Where the next data (whence SEEK_DATA) or the next hole (SEEK_HOLE; the end of the file is one) begins, at or after
+ * offset. Exact to the block of 4 KiB; blocks reserved and not written are holes. -ENXIO when there is none, and from
+ * the end of the file on. */
+int64_t fs_seek(struct fs *fs, uint64_t inode, uint64_t offset, int whence);
 
 /* --- Directories -------------------------------------------------------------------------------------------------- */
 

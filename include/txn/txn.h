@@ -54,8 +54,10 @@ int txn_engine_checkpoint(struct txn_engine *engine);
 struct txn_need {
     uint32_t
         pages; /* worst case of pages changed or made (btree_pages_per_change says how many a row change can take) */
-    uint64_t content_blocks; /* worst case of content blocks allocated */
-    bool frees_space;        /* may use the emergency reserve */
+    uint64_t content_blocks;   /* worst case of content blocks allocated */
+    uint64_t content_reserved; /* how many of them are not written (txn_content_note_checksum 0): nothing that a sync
+                                  would have to wait for */
+    bool frees_space;          /* may use the emergency reserve */
 };
 
 /* Admission, first come first served once anybody has to wait. -ENOSPC only after a forced checkpoint and the end of

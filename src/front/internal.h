@@ -213,6 +213,10 @@ void front_write(fuse_req_t request, fuse_ino_t inode, const char *bytes, size_t
                  struct fuse_file_info *info);
 void front_fsync(fuse_req_t request, fuse_ino_t inode, int data_only, struct fuse_file_info *info);
 
+void front_fallocate(fuse_req_t request, fuse_ino_t inode, int mode, off_t offset, off_t size,
+                     struct fuse_file_info *info);
+void front_lseek(fuse_req_t request, fuse_ino_t inode, off_t offset, int whence, struct fuse_file_info *info);
+
 void front_opendir(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info);
 void front_readdir(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset, struct fuse_file_info *info);
 void front_readdirplus(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset, struct fuse_file_info *info);

@@ -128,14 +128,14 @@ static void note_block(struct checker *checker, const struct contents *contents,
     checker->report->content_blocks++;
 }
 
-/* Whether a chunk may be where it is. */
+/* Whether a chunk may be where it is. Beyond the end there is nothing but what fallocate reserved. */
 static void check_place(struct checker *checker, const struct contents *contents, uint64_t offset,
                         const struct fs_chunk *chunk)
 {
-    uint64_t size = contents->row.attributes.size, end = offset;
+    uint64_t size = contents->row.attributes.size, end = 0;
 
     for (uint32_t slot = 0; slot < FS_CHUNK_BLOCKS; slot++) {
-        if (chunk->blocks[slot] != 0) {
+        if (chunk->blocks[slot] != 0 && (chunk->unwritten >> slot & 1U) == 0) {
             end = offset + (uint64_t)(slot + 1) * STORE_BLOCK_SIZE;
         }
     }
@@ -177,9 +177,6 @@ static void check_bytes(struct checker *checker, const struct contents *contents
         const uint8_t *bytes = checker->buffer + (size_t)i * STORE_BLOCK_SIZE;
         uint64_t at = offset + (uint64_t)(slot + i) * STORE_BLOCK_SIZE;
 
-        if ((chunk->unwritten >> (slot + i) & 1U) != 0) {
-            continue;
-        }
         if (store_content_checksum(bytes) != chunk->checksums[slot + i]) {
             check_problem(checker,
                           "inode %" PRIu64 ": contents at offset %" PRIu64 " (block %" PRIu64 "): wrong checksum",
@@ -187,6 +184,23 @@ static void check_bytes(struct checker *checker, const struct contents *contents
         } else if (!tail_is_zero(contents, at, bytes)) {
             check_problem(checker, "inode %" PRIu64 ": bytes beyond its size in block %" PRIu64 " are not zero",
                           contents->inode, run.block + i);
+        }
+    }
+}
+
+/* The parts of a run that hold data: what is only reserved need not even be readable. */
+static void check_written(struct checker *checker, const struct contents *contents, uint64_t offset,
+                          const struct fs_chunk *chunk, uint32_t slot, struct store_run run)
+{
+    for (uint32_t i = 0, count; i < run.count; i += count) {
+        bool is_unwritten = (chunk->unwritten >> (slot + i) & 1U) != 0;
+
+        count = 1;
+        while (i + count < run.count && ((chunk->unwritten >> (slot + i + count) & 1U) != 0) == is_unwritten) {
+            count++;
+        }
+        if (!is_unwritten) {
+            check_bytes(checker, contents, offset, chunk, slot + i, (struct store_run){run.block + i, count});
         }
     }
 }
@@ -217,7 +231,7 @@ static int check_chunk(struct checker *checker, struct contents *contents, uint6
             note_block(checker, contents, offset + (uint64_t)(slot + i) * STORE_BLOCK_SIZE, run.block + i);
         }
         if (run.count > 0 && checker->report->data) {
-            check_bytes(checker, contents, offset, &chunk, slot, run);
+            check_written(checker, contents, offset, &chunk, slot, run);
         }
         slot += run.count > 0 ? run.count : 1;
     }

@@ -5,9 +5,9 @@
  *      kind 2, a chunk:  [2][runs][run: 8 bytes ...][checksum: 8 bytes ...]   32 blocks of a file, at a multiple of
  *                                                                             131072
  *
- * An inode has pieces or chunks, never both: it has chunks exactly when its row counts content blocks. Chunks beyond
- * the size exist only while an `O inode from` row names them (from >= size): nobody sees them, and whoever makes the
- * file longer frees them first.
+ * An inode has pieces or chunks, never both: it has chunks exactly when its row counts content blocks. Data beyond the
+ * size exists only while an `O inode from` row names its chunks (from >= size): nobody sees them, and whoever makes the
+ * file longer frees them first. Beside them only unwritten blocks may lie beyond the size: fallocate reserved them.
  *
  * Locks: everything here runs under the inode's lock (shared to read, exclusive to change), or where nobody can reach
  * the inode. So its rows stay as they are between looking at them and changing them. */
@@ -128,7 +128,9 @@ struct fs_chunk_change {
     const uint8_t *sources[FS_CHUNK_BLOCKS]; /* a block's new bytes; NULL: it stays */
     uint64_t fresh[FS_CHUNK_BLOCKS];         /* its new place and checksum */
     uint64_t fresh_checksums[FS_CHUNK_BLOCKS];
-    uint32_t dropped; /* bit per slot: becomes a hole */
+    uint32_t dropped;   /* bit per slot: becomes a hole */
+    uint32_t reserved;  /* a hole that gets a block, unwritten */
+    uint32_t unwritten; /* keeps its block, but reads as zeros from now on */
 };
 
 /* Lives from reading the old rows to commit:
@@ -141,6 +143,9 @@ struct fs_change {
     bool has_chunks;
     uint64_t goal;     /* where the first new block would best be; 0: no wish */
     uint32_t written;  /* slots with a source */
+    uint32_t reserved; /* slots that get an unwritten block */
+    bool takes_space;  /* some slot had no block before: more blocks are in use afterwards */
+    bool was_reserved; /* some slot with a source had an unwritten block: room was promised */
     uint32_t capacity; /* chunks */
     uint32_t count;
     uint32_t edges_used;
@@ -158,7 +163,16 @@ uint8_t *fs_change_edge(struct fs_change *change);
 /* The loaded chunk at this offset. */
 struct fs_chunk_change *fs_change_find(struct fs_change *change, uint64_t offset);
 void fs_change_set(struct fs_change *change, struct fs_chunk_change *chunk, uint32_t slot, const uint8_t *source);
-/* Allocates and writes every block that has a source. Between txn_begin and txn_lock. */
+/* The slot is a hole: it gets an unwritten block. */
+void fs_change_reserve(struct fs_change *change, struct fs_chunk_change *chunk, uint32_t slot);
+/* Adds the chunks that have rows, in order, from the one that covers `from` up to `to`, as many as there is room for;
+ * *ret_next: where to go on, UINT64_MAX when there are no more. */
+int fs_change_load_rows(struct fs_change *change, uint64_t from, uint64_t to, uint64_t *ret_next);
+/* The need of a transaction that makes the change and alters so many rows beside it. A change after which no more
+ * blocks are in use than before may use what is kept for operations that free space: what it takes comes back with the
+ * next sync. */
+struct txn_need fs_change_need(const struct fs_change *change, uint32_t rows_beside);
+/* Allocates every block that is needed and writes those that have a source. Between txn_begin and txn_lock. */
 int fs_change_write_blocks(struct fs_change *change, struct txn *txn);
 /* Writer: rows become what was asked, replaced blocks are freed; *content_blocks is kept true. */
 int fs_change_apply(struct fs_change *change, struct txn *txn, uint64_t *content_blocks);

@@ -1,6 +1,7 @@
-/* A change of chunks: which blocks of a file get new bytes and which become holes, from reading the old rows to the new
- * rows in the tree. New bytes always go to fresh blocks, before the writer lock is taken; only then rows change and the
- * blocks replaced are freed. So the change is whole or absent, and the old state is never touched. */
+/* A change of chunks: which blocks of a file get new bytes, become holes, or are reserved without bytes, from reading
+ * the old rows to the new rows in the tree. New bytes always go to fresh blocks, before the writer lock is taken; only
+ * then rows change and the blocks replaced are freed. So the change is whole or absent, and the old state is never
+ * touched. */
 #include "content.h"
 
 #include <errno.h>
@@ -20,6 +21,9 @@ int fs_change_create(struct fs *fs, uint64_t inode, bool has_chunks, uint32_t ca
     change->has_chunks = has_chunks;
     change->goal = 0;
     change->written = 0;
+    change->reserved = 0;
+    change->takes_space = false;
+    change->was_reserved = false;
     change->capacity = capacity;
     change->count = 0;
     change->edges_used = 0;
@@ -117,13 +121,67 @@ int fs_change_load(struct fs_change *change, uint64_t from, uint64_t to)
     return ret == -ENOENT ? 0 : ret;
 }
 
+int fs_change_load_rows(struct fs_change *change, uint64_t from, uint64_t to, uint64_t *ret_next)
+{
+    struct fs_content_walk walk;
+    struct fs_content_row row;
+    int ret = fs_content_walk_open(change->fs, NULL, change->inode, &walk);
+
+    if (ret < 0) {
+        return ret;
+    }
+    *ret_next = UINT64_MAX;
+    for (ret = fs_content_walk_seek(&walk, fs_round_down(from, FS_CHUNK_SIZE), &row); ret == 0 && row.offset < to;
+         ret = fs_content_walk_next(&walk, &row)) {
+        if (change->count == change->capacity) {
+            *ret_next = row.offset;
+            break;
+        }
+        ret = fs_content_row_to_chunk(change->fs, change->inode, &row, &add_chunk(change, row.offset)->chunk);
+        if (ret < 0) {
+            break;
+        }
+    }
+    fs_content_walk_close(&walk);
+    return ret == -ENOENT ? 0 : ret;
+}
+
+/* The first new block had best stand behind the one before it. */
+static void note_slot_goal(struct fs_change *change, const struct fs_chunk_change *chunk, uint32_t slot)
+{
+    if (slot > 0 && chunk->chunk.blocks[slot - 1] != 0) {
+        change->goal = chunk->chunk.blocks[slot - 1] + 1;
+    }
+}
+
 void fs_change_set(struct fs_change *change, struct fs_chunk_change *chunk, uint32_t slot, const uint8_t *source)
 {
     BASE_ASSERT(slot < FS_CHUNK_BLOCKS && source != NULL && chunk->sources[slot] == NULL);
     chunk->sources[slot] = source;
-    if (change->written++ == 0 && slot > 0 && chunk->chunk.blocks[slot - 1] != 0) {
-        change->goal = chunk->chunk.blocks[slot - 1] + 1;
+    change->takes_space = change->takes_space || chunk->chunk.blocks[slot] == 0;
+    change->was_reserved = change->was_reserved || (chunk->chunk.unwritten >> slot & 1U) != 0;
+    if (change->written++ + change->reserved == 0) {
+        note_slot_goal(change, chunk, slot);
     }
+}
+
+void fs_change_reserve(struct fs_change *change, struct fs_chunk_change *chunk, uint32_t slot)
+{
+    BASE_ASSERT(slot < FS_CHUNK_BLOCKS && chunk->chunk.blocks[slot] == 0 && chunk->sources[slot] == NULL);
+    chunk->reserved |= 1U << slot;
+    change->takes_space = true;
+    if (change->written + change->reserved++ == 0) {
+        note_slot_goal(change, chunk, slot);
+    }
+}
+
+struct txn_need fs_change_need(const struct fs_change *change, uint32_t rows_beside)
+{
+    struct txn_need need = fs_content_need(change->fs, change->count + rows_beside,
+                                           (uint64_t)change->written + change->reserved, !change->takes_space);
+
+    need.content_reserved = change->reserved;
+    return need;
 }
 
 /* --- Writing blocks ----------------------------------------------------------------------------------------------- */
@@ -167,7 +225,7 @@ int fs_change_write_blocks(struct fs_change *change, struct txn *txn)
 {
     struct pending_write pending = {.run = {0, 0}};
     struct store_run run = {0, 0};
-    uint32_t left = change->written;
+    uint32_t left = change->written + change->reserved;
     uint64_t goal = change->goal;
     int ret;
 
@@ -177,7 +235,7 @@ int fs_change_write_blocks(struct fs_change *change, struct txn *txn)
         for (uint32_t slot = 0; slot < FS_CHUNK_BLOCKS; slot++) {
             const uint8_t *source = chunk->sources[slot];
 
-            if (source == NULL) {
+            if (source == NULL && (chunk->reserved >> slot & 1U) == 0) {
                 continue;
             }
             if (run.count == 0) {
@@ -190,9 +248,9 @@ int fs_change_write_blocks(struct fs_change *change, struct txn *txn)
                 goal = run.block + run.count;
             }
             chunk->fresh[slot] = run.block;
-            chunk->fresh_checksums[slot] = store_content_checksum(source);
+            chunk->fresh_checksums[slot] = source != NULL ? store_content_checksum(source) : 0;
             txn_content_note_checksum(txn, chunk->fresh_checksums[slot]);
-            ret = add_write(change->fs, &pending, run.block, source);
+            ret = source != NULL ? add_write(change->fs, &pending, run.block, source) : 0;
             if (ret < 0) {
                 return ret;
             }
@@ -248,16 +306,15 @@ static int apply_chunk(struct fs_change *change, struct txn *txn, struct fs_chun
     uint8_t key[FS_CONTENT_KEY_SIZE], row[FS_CHUNK_ROW_SIZE_MAX];
     size_t key_size = fs_key_content(key, change->inode, chunk->offset), row_size;
     bool existed = fs_chunk_count_blocks(&chunk->chunk) > 0;
-    uint32_t replaced = chunk->dropped, added = 0, freed = 0;
+    uint32_t fresh = chunk->reserved, replaced, added = 0, freed = 0;
     int ret;
 
     for (uint32_t slot = 0; slot < FS_CHUNK_BLOCKS; slot++) {
-        if (chunk->sources[slot] != NULL) {
-            replaced |= 1U << slot;
-            added++;
-        }
+        fresh |= (uint32_t)(chunk->sources[slot] != NULL) << slot;
+        added += fresh >> slot & 1U;
     }
-    if (replaced == 0) {
+    replaced = chunk->dropped | fresh;
+    if ((replaced | chunk->unwritten) == 0) {
         return 0;
     }
     ret = free_slots(txn, &chunk->chunk, replaced, &freed);
@@ -266,11 +323,11 @@ static int apply_chunk(struct fs_change *change, struct txn *txn, struct fs_chun
     }
     for (uint32_t slot = 0; slot < FS_CHUNK_BLOCKS; slot++) {
         if ((replaced >> slot & 1U) != 0) {
-            chunk->chunk.blocks[slot] = chunk->sources[slot] != NULL ? chunk->fresh[slot] : 0;
+            chunk->chunk.blocks[slot] = (fresh >> slot & 1U) != 0 ? chunk->fresh[slot] : 0;
             chunk->chunk.checksums[slot] = chunk->fresh_checksums[slot];
         }
     }
-    chunk->chunk.unwritten &= ~replaced;
+    chunk->chunk.unwritten = (chunk->chunk.unwritten & ~replaced) | chunk->reserved | chunk->unwritten;
     ret = fs_content_count(change->inode, content_blocks, added, freed);
     if (ret < 0) {
         return ret;

@@ -1,4 +1,5 @@
-/* Changing a file's size. Longer: only the number changes, what is new is a hole. Shorter: rows behind the new end go,
+/* Changing a file's size. Longer: only the number changes, what is new is a hole, or reserved already (fallocate beyond
+ * the end). Shorter, or the same: rows behind the new end go,
  * and the bytes behind it in its last block or piece are made zeros or cut off, so that they never come back. Where
  * more rows go than one transaction takes, the rest is left to content_free.c. */
 #include "base/bytes.h"
@@ -96,7 +97,7 @@ static bool is_zero(const uint8_t *bytes, size_t size)
 }
 
 /* In the chunk that the new end cuts: blocks behind it go, the block that holds it gets zeros behind it. */
-static int cut_last_chunk(struct cut *cut, uint64_t size)
+static int cut_last_chunk(struct cut *cut, uint64_t size, bool is_shorter)
 {
     uint64_t start = fs_round_down(size, FS_CHUNK_SIZE);
     uint32_t in_chunk = (uint32_t)(size - start), in_block = in_chunk % STORE_BLOCK_SIZE;
@@ -109,7 +110,7 @@ static int cut_last_chunk(struct cut *cut, uint64_t size)
         return ret;
     }
     chunk = fs_change_find(cut->change, start);
-    if (in_block > 0) {
+    if (in_block > 0 && is_shorter) {
         block = fs_change_edge(cut->change);
         ret = fs_content_load_block(cut->fs, cut->inode, size - in_block, &chunk->chunk, slot, block);
         if (ret < 0) {
@@ -119,8 +120,8 @@ static int cut_last_chunk(struct cut *cut, uint64_t size)
             memset(block + in_block, 0, STORE_BLOCK_SIZE - in_block);
             fs_change_set(cut->change, chunk, slot, block);
         }
-        slot++;
     }
+    slot += in_block > 0;
     for (; slot < FS_CHUNK_BLOCKS; slot++) {
         if (chunk->chunk.blocks[slot] != 0) {
             chunk->dropped |= 1U << slot;
@@ -129,7 +130,7 @@ static int cut_last_chunk(struct cut *cut, uint64_t size)
     return 0;
 }
 
-static int prepare_cut(struct cut *cut, uint64_t size)
+static int prepare_cut(struct cut *cut, uint64_t size, bool is_shorter)
 {
     uint32_t rows_max = fs_content_rows_max(cut->fs, FS_FREE_ROWS_MAX);
     int ret = fs_freeing_find(cut->fs, NULL, cut->inode, &cut->freeing_from);
@@ -143,7 +144,7 @@ static int prepare_cut(struct cut *cut, uint64_t size)
     if (ret < 0) {
         return ret;
     }
-    return size < cut->from ? cut_last_chunk(cut, size) : 0;
+    return size < cut->from ? cut_last_chunk(cut, size, is_shorter) : 0;
 }
 
 /* The O row must say what is left: nothing, or everything from cut->from on. */
@@ -190,11 +191,11 @@ static int cut_rows(struct cut *cut, struct txn *txn, struct fs_inode_row *new)
     return fs_inode_row_write(cut->fs, txn, cut->inode, new, false, NULL);
 }
 
-static int cut_chunks(struct cut *cut, struct fs_inode_row *new)
+static int cut_chunks(struct cut *cut, const struct fs_inode_row *old, struct fs_inode_row *new)
 {
     struct txn_need need;
     struct txn *txn;
-    int ret = prepare_cut(cut, new->attributes.size);
+    int ret = prepare_cut(cut, new->attributes.size, new->attributes.size < old->attributes.size);
 
     if (ret < 0) {
         return ret;
@@ -232,7 +233,7 @@ static int resize_down(struct fs *fs, uint64_t inode, const struct fs_inode_row 
         free(cut);
         return ret;
     }
-    ret = cut_chunks(cut, new);
+    ret = cut_chunks(cut, old, new);
     /* The operation is done; the rest of the freeing is ours, now or later. */
     if (ret == 0 && cut->batch.more && fs_content_free_steps(fs, inode, cut->from) == 0 &&
         fs_inode_row_read(fs, NULL, inode, &freed) == 0) {
@@ -247,7 +248,8 @@ int fs_content_resize(struct fs *fs, struct fs_inode *inode, const struct fs_ino
 {
     int ret;
 
-    if (new->attributes.size >= old->attributes.size) {
+    if (new->attributes.size > old->attributes.size ||
+        (new->attributes.size == old->attributes.size && old->content_blocks == 0)) {
         ret = resize_up(fs, inode->number, old, new);
     } else if (old->content_blocks == 0) {
         ret = cut_pieces(fs, inode->number, new);

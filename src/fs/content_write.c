@@ -4,7 +4,9 @@
  * same transaction.
  *
  * A request that needs more rows than one transaction may change (WRITE_CHUNKS_MAX, or a very small pool) is done in
- * several, in ascending order; one that fails in the middle then answers how far it came. */
+ * several, in ascending order; one that fails in the middle then answers how far it came. So is one into blocks that
+ * fallocate reserved, when the disk is full: each replaced block is free again only after the next sync, so a chunk at
+ * a time goes through the blocks kept back for that (admission syncs in between). */
 #include "content.h"
 #include "names.h"
 
@@ -22,6 +24,7 @@ struct request {
     const struct fs_caller *caller;
     uint64_t inode;
     struct fs_inode_row row; /* as committed last */
+    bool may_split;          /* the part that failed goes where space was reserved: smaller ones may have room */
 };
 
 /* A part of a request: what one transaction writes. */
@@ -195,10 +198,10 @@ static int write_change(struct request *request, const struct part *part, struct
     if (ret < 0) {
         return ret;
     }
-    need = fs_content_need(request->fs, change->count + (conversion.end > 0 ? fs_inline_pieces_max(request->fs) : 0),
-                           change->written, false);
+    need = fs_change_need(change, conversion.end > 0 ? fs_inline_pieces_max(request->fs) : 0);
     ret = fs_txn_begin(request->fs, &need, &txn);
     if (ret < 0) {
+        request->may_split = change->was_reserved && !change->takes_space;
         return ret;
     }
     ret = fs_change_write_blocks(change, txn);
@@ -265,6 +268,12 @@ static int64_t write_locked(struct request *request, uint64_t offset, const uint
             part.end = end;
         }
         ret = write_part(request, &part);
+        if (ret == -ENOSPC && request->may_split && part_max > FS_CHUNK_SIZE) {
+            part_max = FS_CHUNK_SIZE;
+            part.end = part.offset;
+            ret = 0;
+            continue;
+        }
         if (ret < 0 && part.offset > offset) {
             return (int64_t)(part.offset - offset);
         }

@@ -19,7 +19,7 @@ enum { LOG_PENDING_MAX = 24 << 20 }; /* bytes in memory; what is admitted then s
 
 static uint64_t content_bytes(const struct txn_need *need)
 {
-    return need->content_blocks * STORE_BLOCK_SIZE;
+    return (need->content_blocks - need->content_reserved) * STORE_BLOCK_SIZE;
 }
 
 /* An operation larger than the maximum goes alone. */

@@ -84,20 +84,36 @@ static void txn_end(struct txn *txn)
     free(txn);
 }
 
+static uint32_t count_unwritten(const uint64_t *checksums, uint32_t count)
+{
+    uint32_t unwritten = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        unwritten += checksums[i] == 0;
+    }
+    return unwritten;
+}
+
 /* First what is published: a run made and freed in one transaction is not contents yet, so it can't be among both. */
 static void commit_contents(struct txn *txn)
 {
     struct store *store = txn->engine->store;
     const uint64_t *checksums = txn->checksums;
+    uint64_t reserved = 0;
 
     for (size_t index = 0; index < txn->allocated.count; index++) {
-        store_content_publish(store, txn->allocated.items[index], checksums);
-        checksums += txn->allocated.items[index].count;
+        struct store_run run = txn->allocated.items[index];
+        uint32_t unwritten = txn->need.content_reserved > 0 ? count_unwritten(checksums, run.count) : 0;
+
+        /* What is only reserved is nothing for the log's list of bytes. */
+        store_content_publish(store, run, unwritten < run.count ? checksums : NULL);
+        checksums += run.count;
+        reserved += unwritten;
     }
     for (size_t index = 0; index < txn->freed.count; index++) {
         store_content_free(store, txn->freed.items[index]);
     }
-    atomic_fetch_add(&txn->engine->content_committed, txn->content_blocks_allocated * STORE_BLOCK_SIZE);
+    atomic_fetch_add(&txn->engine->content_committed, (txn->content_blocks_allocated - reserved) * STORE_BLOCK_SIZE);
 }
 
 void txn_commit(struct txn *txn)

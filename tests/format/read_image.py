@@ -533,9 +533,9 @@ class Filesystem:
             self.named.add(block)
             if inode.links == 0 or inode.freeing is not None and at >= inode.freeing:
                 continue
-            require(at < inode.size, "inode %d: contents beyond its size", inode.number)
             if unwritten:
                 continue
+            require(at < inode.size, "inode %d: contents beyond its size", inode.number)
             data = self.image.read(block, 1)
             require(checksum(data, 0) == digest, "inode %d: block %d: checksum", inode.number, block)
             size = min(BLOCK, inode.size - at)

@@ -1,6 +1,9 @@
-/* Random writes, reads and changes of size on a few files against arrays of bytes, with offsets and sizes around every
- * limit: inline, piece, block, chunk, transaction. All page sizes, with reopening in between. */
+/* Random writes, reads, changes of size and all forms of fallocate on a few files against arrays of bytes, with offsets
+ * and sizes around every limit: inline, piece, block, chunk, transaction. All page sizes, with reopening in between. */
 #include "content_fixture.h"
+
+#include <linux/falloc.h>
+#include <unistd.h>
 
 #define FILE_COUNT   3
 #define MODEL_SIZE   (5U << 20)
@@ -53,6 +56,62 @@ static void step_write(struct base_random *random, struct fs *fs, struct model *
         model->size = offset + size;
 }
 
+static void step_allocate(struct base_random *random, struct fs *fs, struct model *model)
+{
+    static const unsigned modes[] = {0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                     FALLOC_FL_ZERO_RANGE, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE};
+    unsigned mode = modes[base_random_below(random, 5)];
+    uint64_t offset = pick_near(random, fs, model->size_max - 1);
+    uint64_t size = pick_near(random, fs, base_random_below(random, 2) == 0 ? model->size_max - offset : 1);
+    uint64_t end, blocks = get_attributes(fs, model->inode).blocks, after;
+
+    if (size == 0 || size > model->size_max - offset)
+        size = 1;
+    end = offset + size;
+    assert_int_equal(fs_allocate(fs, &root_caller, model->inode, mode, offset, size), 0);
+    if ((mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) != 0 && offset < model->size)
+        memset(model->bytes + offset, 0, (end < model->size ? end : model->size) - offset);
+    if ((mode & FALLOC_FL_KEEP_SIZE) == 0 && end > model->size)
+        model->size = end;
+    after = get_attributes(fs, model->inode).blocks;
+    if ((mode & FALLOC_FL_PUNCH_HOLE) == 0) {
+        assert_true(after >= blocks);
+        if (after * 512 > FS_INLINE_MAX + 512)
+            assert_true(after * 512 >= fs_round_up(end, 4096) - fs_round_down(offset, 4096));
+    } else if (blocks * 512 > FS_INLINE_MAX + 512) {
+        assert_true(after <= blocks || after * 512 <= FS_INLINE_MAX + 512);
+    }
+}
+
+/* Holes read as zeros, data is found by hopping from one to the next, and what is not data is hole. */
+static void step_seek(struct base_random *random, struct fs *fs, struct model *model)
+{
+    uint64_t at = base_random_below(random, 2) == 0 ? 0 : pick_near(random, fs, model->size_max);
+    bool first = true;
+
+    for (unsigned hops = 0; hops < 100 && at < model->size; hops++) {
+        int64_t data = fs_seek(fs, model->inode, at, SEEK_DATA), hole;
+        uint64_t end = data < 0 ? model->size : (uint64_t)data;
+
+        assert_true(data >= (int64_t)at || data == -ENXIO);
+        assert_true(first || data < 0 || data > (int64_t)at);
+        for (uint64_t i = at; i < end; i++)
+            if (model->bytes[i] != 0)
+                fail_msg("byte %llu is in a hole, and not zero", (unsigned long long)i);
+        if (end > at)
+            assert_int_equal(fs_seek(fs, model->inode, at, SEEK_HOLE), at);
+        if (data < 0)
+            return;
+        hole = fs_seek(fs, model->inode, end, SEEK_HOLE);
+        assert_true(hole > data && hole <= (int64_t)model->size);
+        assert_true(hole % STORE_BLOCK_SIZE == 0 || hole == (int64_t)model->size);
+        at = (uint64_t)hole;
+        first = false;
+    }
+    assert_int_equal(fs_seek(fs, model->inode, model->size, SEEK_DATA), -ENXIO);
+    assert_int_equal(fs_seek(fs, model->inode, model->size, SEEK_HOLE), -ENXIO);
+}
+
 static void step_resize(struct base_random *random, struct fs *fs, struct model *model)
 {
     uint64_t size = base_random_below(random, 6) == 0 ? 0 : pick_near(random, fs, model->size_max);
@@ -98,9 +157,16 @@ static void run(struct fixture *fixture, struct base_random *random, struct mode
     for (unsigned step = 1; step <= steps; step++) {
         struct model *model = &models[base_random_below(random, FILE_COUNT)];
 
-        switch (base_random_below(random, 8)) {
+        switch (base_random_below(random, 11)) {
         case 0:
             step_resize(random, fixture->fs, model);
+            break;
+        case 8:
+        case 9:
+            step_allocate(random, fixture->fs, model);
+            break;
+        case 10:
+            step_seek(random, fixture->fs, model);
             break;
         case 1:
         case 2:

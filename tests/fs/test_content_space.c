@@ -52,7 +52,8 @@ static void test_full(uint32_t page_size)
             first = count;
         assert_true(count + count / 4 + 1 >= first); /* the space came back */
         expect_filled(fixture.fs, inode, count);
-        assert_int_equal(fs_write(fixture.fs, &root_caller, inode, 1, bytes, WRITE_SIZE), -ENOSPC);
+        assert_int_equal(fs_write(fixture.fs, &root_caller, inode, (uint64_t)count * WRITE_SIZE, bytes, WRITE_SIZE),
+                         -ENOSPC);
         expect_filled(fixture.fs, inode, count);
         assert_clean(fixture.fs);
         fixture_reopen(&fixture);
