@@ -12,7 +12,8 @@
  *
  * Names are byte strings of 1 to 255 bytes without '/' and NUL; longer: -ENAMETOOLONG. "." and ".." are the kernel's.
  * Permission checks are the kernel's (default_permissions) save those that depend on more than it sees (sticky
- * directories are the kernel's, set-id clearing is ours). */
+ * directories are the kernel's, set-id clearing is ours). Immutable and append-only inodes are ours: what they refuse
+ * is -EPERM, for every caller. */
 #ifndef BEEFTREE_FS_FS_H
 #define BEEFTREE_FS_FS_H
 
@@ -49,11 +50,20 @@ struct fs_format_options {
 /* Makes an empty filesystem in an empty file, durable on return. */
 int fs_format(struct os_file *file, const struct fs_format_options *options, struct base_reason *ret_reason);
 
+/* What reads do to access times (access_time.c). */
+enum fs_access_times {
+    FS_ACCESS_TIMES_KEPT,     /* nothing */
+    FS_ACCESS_TIMES_RELATIVE, /* they change where they are older than the last change, or a day old */
+    FS_ACCESS_TIMES_EXACT,    /* always */
+};
+
 struct fs_options {
     bool read_only;
-    size_t cache_size;               /* bytes: the memory budget of pool and node cache (cache=); 0: 64 MiB */
-    uint64_t commit_interval_ms; /* 0: no background threads (tests, tools) */
-    uint64_t content_unsynced_max;   /* see struct txn_engine_options */
+    enum fs_access_times access_times;
+    bool directory_access_times_kept; /* of directories whatever the above says */
+    size_t cache_size;                /* bytes: the memory budget of pool and node cache (cache=); 0: 64 MiB */
+    uint64_t commit_interval_ms;      /* 0: no background threads (tests, tools) */
+    uint64_t content_unsynced_max;    /* see struct txn_engine_options */
 };
 
 /* Opens store, pool, engine and tree, checks what opening reads (errors as store_open), and, when writable, ends
@@ -82,7 +92,16 @@ struct fs_attributes {
     uint32_t mode; /* type and permission bits */
     uint32_t link_count;
     uint32_t uid, gid;
-    uint32_t flags; /* chattr flags (FS_IOC_GETFLAGS) */
+    uint32_t flags; /* enum fs_flag */
+};
+
+/* chattr flags, with the numbers of FS_IOC_GETFLAGS. flags.c has what they forbid; new inodes inherit the last two. */
+enum fs_flag {
+    FS_FLAG_IMMUTABLE = 0x10,
+    FS_FLAG_APPEND = 0x20,
+    FS_FLAG_NO_DUMP = 0x40, /* kept for backup programs */
+    FS_FLAG_NO_ACCESS_TIME = 0x80,
+    FS_FLAGS_ALL = 0xF0,
 };
 
 struct fs_entry {
@@ -125,6 +144,9 @@ struct fs_changes {
 int fs_set_attributes(struct fs *fs, const struct fs_caller *caller, uint64_t inode, const struct fs_changes *changes,
                       struct fs_attributes *ret_attributes);
 
+/* Replaces the flags. -EOPNOTSUPP: others than FS_FLAGS_ALL. Whether the caller may is checked by the kernel. */
+int fs_set_flags(struct fs *fs, uint64_t inode, uint32_t flags);
+
 /* --- Names -------------------------------------------------------------------------------------------------------- */
 
 /* Adds one to the inode's lookup count. -ENOENT. */
@@ -159,6 +181,8 @@ int fs_read_link(struct fs *fs, uint64_t inode, char *buffer, size_t buffer_size
  * range is damaged (a short answer would look like the end of the file). What the buffer holds behind the count is
  * undefined. */
 int64_t fs_read(struct fs *fs, uint64_t inode, uint64_t offset, void *buffer, size_t size);
+/* The same, but the access time stays (O_NOATIME). */
+int64_t fs_read_unnoticed(struct fs *fs, uint64_t inode, uint64_t offset, void *buffer, size_t size);
 
 /* One operation, whole or absent: returns size, or negative errno. -EFBIG past FS_FILE_SIZE_MAX. Clears set-id bits
  * when caller is not root; caller NULL: no one in particular (a late mmap write). A request of more than 4 MiB, or more

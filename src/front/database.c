@@ -146,6 +146,8 @@ static int open_filesystem(const struct front_options *options, bool read_only, 
 {
     struct fs_options fs_options = {
         .read_only = read_only,
+        .access_times = options->access_times,
+        .directory_access_times_kept = options->directory_access_times_kept,
         .cache_size = (size_t)options->cache_size,
         .commit_interval_ms = read_only ? 0 : (uint64_t)options->commit_s * 1000,
     };

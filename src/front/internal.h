@@ -60,6 +60,8 @@ struct front_options {
     bool show_help, show_version;
     bool foreground, debug, single_threaded;
     bool read_only, nonempty;
+    enum fs_access_times access_times;
+    bool directory_access_times_kept;
     bool sync;          /* every change is durable before its reply */
     bool dirsync;       /* changes of names are */
     uint32_t commit_s;  /* unasked, what was changed is durable after so many seconds */

@@ -20,15 +20,9 @@ static const char *const passed_prefixes[] = {"context=", "fscontext=", "defcont
 
 /* Known to mount(8), and without meaning here. */
 static const char *const ignored_words[] = {
-    "defaults",      "auto",       "noauto",
-    "user",          "nouser",     "users",
-    "owner",         "noowner",    "group",
-    "nogroup",       "nofail",     "_netdev",
-    "relatime",      "norelatime", "strictatime",
-    "nostrictatime", "diratime",   "nodiratime",
-    "lazytime",      "nolazytime", "silent",
-    "loud",          "mand",       "nomand",
-    "iversion",      "noiversion", "default_permissions",
+    "defaults", "auto",  "noauto",  "user",   "nouser",   "users",      "owner",
+    "noowner",  "group", "nogroup", "nofail", "_netdev",  "lazytime",   "nolazytime",
+    "silent",   "loud",  "mand",    "nomand", "iversion", "noiversion", "default_permissions",
 };
 static const char *const ignored_prefixes[] = {"x-", "X-", "comment=", "user=", "uhelper=", "helper="};
 
@@ -173,6 +167,31 @@ static bool take_sync(struct front_options *options, const char *word)
     return false;
 }
 
+/* The kernel leaves access times to us, and libfuse knows only two of the words. */
+static bool take_access_times(struct front_options *options, const char *word)
+{
+    static const struct {
+        const char *word;
+        enum fs_access_times access_times;
+    } words[] = {
+        {"noatime", FS_ACCESS_TIMES_KEPT},      {"atime", FS_ACCESS_TIMES_RELATIVE},
+        {"relatime", FS_ACCESS_TIMES_RELATIVE}, {"norelatime", FS_ACCESS_TIMES_RELATIVE},
+        {"strictatime", FS_ACCESS_TIMES_EXACT}, {"nostrictatime", FS_ACCESS_TIMES_RELATIVE},
+    };
+
+    if (strcmp(word, "diratime") == 0 || strcmp(word, "nodiratime") == 0) {
+        options->directory_access_times_kept = word[0] == 'n';
+        return true;
+    }
+    for (size_t index = 0; index < sizeof words / sizeof words[0]; index++) {
+        if (strcmp(word, words[index].word) == 0) {
+            options->access_times = words[index].access_times;
+            return true;
+        }
+    }
+    return false;
+}
+
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
 
 int front_option_word(struct front_options *options, const char *word, struct front_failure *failure)
@@ -182,7 +201,8 @@ int front_option_word(struct front_options *options, const char *word, struct fr
     if (result <= 0) {
         return result;
     }
-    if (take_sync(options, word)) {
+    bool is_ours = take_sync(options, word) || take_access_times(options, word);
+    if (is_ours && !is_listed(word, passed_words, COUNT(passed_words))) {
         return 0;
     }
     if (strcmp(word, "nonempty") == 0) {

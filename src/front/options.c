@@ -156,6 +156,7 @@ int front_options_parse(int argument_count, char **arguments, struct front_optio
         .root_uid = getuid(),
         .root_gid = getgid(),
         .root_mode = 0755,
+        .access_times = FS_ACCESS_TIMES_RELATIVE,
     };
     int option;
     int result = 0;

@@ -3,6 +3,7 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 
 void front_open(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info)
 {
@@ -23,12 +24,15 @@ void front_read(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset,
     char *buffer = front_thread_buffer();
     int64_t result = -ENOMEM;
 
-    (void)info;
+    if (size > FRONT_BUFFER_SIZE) {
+        size = FRONT_BUFFER_SIZE;
+    }
     if (offset < 0) {
         result = -EINVAL;
+    } else if (buffer && (info->flags & O_NOATIME)) {
+        result = fs_read_unnoticed(front_of(request)->fs, inode, (uint64_t)offset, buffer, size);
     } else if (buffer) {
-        result = fs_read(front_of(request)->fs, inode, (uint64_t)offset, buffer,
-                         size < FRONT_BUFFER_SIZE ? size : FRONT_BUFFER_SIZE);
+        result = fs_read(front_of(request)->fs, inode, (uint64_t)offset, buffer, size);
     }
     if (result < 0) {
         front_reply_result(request, (int)result);

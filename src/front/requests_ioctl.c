@@ -1,9 +1,12 @@
-/* The ioctls of the tool: `beeftree status`, `beeftree sync` (os/status.h). */
+/* The ioctls of the tool: `beeftree status`, `beeftree sync` (os/status.h); and chattr flags, in both dialects. Of the
+ * latter the kernel has checked that the caller may, and that SETFLAGS and FSSETXATTR are what they seem: it makes
+ * these requests itself. */
 #include "internal.h"
 
 #include "os/status.h"
 
 #include <errno.h>
+#include <linux/fs.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -38,12 +41,95 @@ static void answer_sync(fuse_req_t request, const struct os_sync *wanted)
     }
 }
 
+/* The kernel's copy of the change time is out of date now. It takes no lock for this: nothing of the contents is asked
+ * to go. */
+static void answer_set_flags(fuse_req_t request, fuse_ino_t inode, uint32_t flags)
+{
+    struct front *front = front_of(request);
+    int result = front_settle(request, FRONT_CHANGE_CONTENTS, fs_set_flags(front->fs, inode, flags));
+
+    if (result < 0) {
+        front_reply_result(request, result);
+        return;
+    }
+    (void)fuse_lowlevel_notify_inval_inode(front->session, inode, -1, 0);
+    (void)fuse_reply_ioctl(request, 0, NULL, 0);
+}
+
+static const struct {
+    uint32_t flag, extended;
+} dialects[] = {
+    {FS_FLAG_IMMUTABLE, FS_XFLAG_IMMUTABLE},
+    {FS_FLAG_APPEND, FS_XFLAG_APPEND},
+    {FS_FLAG_NO_DUMP, FS_XFLAG_NODUMP},
+    {FS_FLAG_NO_ACCESS_TIME, FS_XFLAG_NOATIME},
+};
+
+static void answer_set_extended(fuse_req_t request, fuse_ino_t inode, const struct fsxattr *wanted)
+{
+    uint32_t left = wanted->fsx_xflags, flags = 0;
+
+    for (size_t index = 0; index < sizeof dialects / sizeof dialects[0]; index++) {
+        if (left & dialects[index].extended) {
+            flags |= dialects[index].flag;
+            left &= ~dialects[index].extended;
+        }
+    }
+    if (left != 0 || wanted->fsx_projid != 0 || wanted->fsx_extsize != 0 || wanted->fsx_cowextsize != 0) {
+        front_reply_result(request, -EOPNOTSUPP);
+    } else {
+        answer_set_flags(request, inode, flags);
+    }
+}
+
+static void answer_get_flags(fuse_req_t request, fuse_ino_t inode, bool is_extended)
+{
+    struct fs_attributes attributes;
+    struct fsxattr extended = {0};
+    int result = fs_get_attributes(front_of(request)->fs, inode, &attributes);
+
+    if (result < 0) {
+        front_reply_result(request, result);
+        return;
+    }
+    for (size_t index = 0; index < sizeof dialects / sizeof dialects[0]; index++) {
+        extended.fsx_xflags |= attributes.flags & dialects[index].flag ? dialects[index].extended : 0;
+    }
+    if (is_extended) {
+        (void)fuse_reply_ioctl(request, 0, &extended, sizeof extended);
+    } else {
+        (void)fuse_reply_ioctl(request, 0, &attributes.flags, sizeof attributes.flags);
+    }
+}
+
+/* false: it is none of these. */
+static bool answer_flags(fuse_req_t request, fuse_ino_t inode, unsigned command, const void *in, size_t in_size,
+                         size_t out_size)
+{
+    struct fsxattr extended;
+    uint32_t flags;
+
+    if (command == FS_IOC_GETFLAGS && out_size >= sizeof flags) {
+        answer_get_flags(request, inode, false);
+    } else if (command == FS_IOC_FSGETXATTR && out_size >= sizeof extended) {
+        answer_get_flags(request, inode, true);
+    } else if (command == FS_IOC_SETFLAGS && in_size >= sizeof flags) {
+        memcpy(&flags, in, sizeof flags);
+        answer_set_flags(request, inode, flags);
+    } else if (command == FS_IOC_FSSETXATTR && in_size >= sizeof extended) {
+        memcpy(&extended, in, sizeof extended);
+        answer_set_extended(request, inode, &extended);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 void front_ioctl(fuse_req_t request, fuse_ino_t inode, unsigned command, void *argument, struct fuse_file_info *info,
                  unsigned flags, const void *in, size_t in_size, size_t out_size)
 {
     struct os_sync wanted;
 
-    (void)inode;
     (void)argument;
     (void)info;
     (void)flags;
@@ -52,7 +138,7 @@ void front_ioctl(fuse_req_t request, fuse_ino_t inode, unsigned command, void *a
     } else if (command == OS_SYNC_IOCTL && in_size >= sizeof wanted && out_size >= sizeof wanted) {
         memcpy(&wanted, in, sizeof wanted);
         answer_sync(request, &wanted);
-    } else {
+    } else if (!answer_flags(request, inode, command, in, in_size, out_size)) {
         (void)fuse_reply_err(request, ENOTTY);
     }
 }

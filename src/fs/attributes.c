@@ -53,8 +53,9 @@ static bool time_is_valid(struct timespec time)
     return time.tv_nsec >= 0 && time.tv_nsec < NANOSECONDS_PER_SECOND;
 }
 
-static int check_changes(const struct fs_changes *changes, uint32_t mode)
+static int check_changes(const struct fs_changes *changes, const struct fs_attributes *attributes)
 {
+    uint32_t mode = attributes->mode;
     if (changes->set & FS_SET_SIZE) {
         if (S_ISDIR(mode)) {
             return -EISDIR;
@@ -71,7 +72,7 @@ static int check_changes(const struct fs_changes *changes, uint32_t mode)
         ((changes->set & FS_SET_CHANGE_TIME) && !time_is_valid(changes->change_time))) {
         return -EINVAL;
     }
-    return 0;
+    return fs_flags_check_attributes(attributes, changes->set);
 }
 
 static uint32_t new_mode(const struct fs_caller *caller, const struct fs_changes *changes, uint32_t old_mode)
@@ -123,7 +124,7 @@ static int set_locked(struct fs *fs, const struct fs_caller *caller, struct fs_i
     struct fs_inode_row old, new;
     int error = fs_inode_row_read(fs, NULL, inode->number, &old);
     if (!error) {
-        error = check_changes(changes, old.attributes.mode);
+        error = check_changes(changes, &old.attributes);
     }
     if (error) {
         return error;

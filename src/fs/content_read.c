@@ -220,10 +220,11 @@ int64_t fs_content_read(struct fs *fs, uint64_t inode, uint64_t size, uint64_t o
     return ret < 0 ? ret : (int64_t)(reader.end - offset);
 }
 
-int64_t fs_read(struct fs *fs, uint64_t number, uint64_t offset, void *buffer, size_t size)
+static int64_t read_file(struct fs *fs, uint64_t number, uint64_t offset, void *buffer, size_t size, bool is_noticed)
 {
     struct fs_inode *inode;
     struct fs_inode_row row;
+    bool is_due = false;
     int64_t result = fs_inode_acquire(fs, number, &inode);
 
     if (result < 0) {
@@ -238,8 +239,22 @@ int64_t fs_read(struct fs *fs, uint64_t number, uint64_t offset, void *buffer, s
     }
     if (result == 0) {
         result = fs_content_read(fs, number, row.attributes.size, offset, buffer, size);
+        is_due = is_noticed && result >= 0 && fs_access_time_is_due(fs, &row.attributes);
     }
     base_latch_unlock_shared(&inode->latch);
+    if (is_due) {
+        fs_access_time_update(fs, inode);
+    }
     fs_inode_release(fs, inode);
     return result;
+}
+
+int64_t fs_read(struct fs *fs, uint64_t inode, uint64_t offset, void *buffer, size_t size)
+{
+    return read_file(fs, inode, offset, buffer, size, true);
+}
+
+int64_t fs_read_unnoticed(struct fs *fs, uint64_t inode, uint64_t offset, void *buffer, size_t size)
+{
+    return read_file(fs, inode, offset, buffer, size, false);
 }

@@ -259,7 +259,10 @@ static int64_t write_locked(struct request *request, uint64_t offset, const uint
     if (!S_ISREG(request->row.attributes.mode)) {
         return S_ISDIR(request->row.attributes.mode) ? -EISDIR : -EINVAL;
     }
-    ret = fs_freeing_finish(request->fs, request->inode, &request->row, end);
+    ret = fs_flags_check_write(&request->row.attributes, offset);
+    if (ret == 0) {
+        ret = fs_freeing_finish(request->fs, request->inode, &request->row, end);
+    }
     while (ret == 0 && part.end < end) {
         part.offset = part.end;
         part.bytes = bytes + (part.offset - offset);

@@ -43,6 +43,7 @@ struct listing {
     void *context;
     bool with_attributes;
     bool ended;         /* an entry was not taken */
+    bool access_is_due; /* the access time has to change */
     uint64_t count;     /* entries taken */
     uint64_t far_pages; /* read for rows of inodes (others' reads meanwhile count too: it is only a limit) */
     char name[FS_NAME_SIZE_MAX + 1]; /* the row that the cursor stands on */
@@ -269,6 +270,7 @@ static int read_locked(struct listing *listing, uint64_t cookie)
     if (row.attributes.link_count == 0) {
         return 0;
     }
+    listing->access_is_due = fs_access_time_is_due(directory->fs, &row.attributes);
     emit_dots(listing, cookie, row.parent);
     if (listing->ended) {
         return 0;
@@ -288,6 +290,9 @@ int fs_directory_read(struct fs_directory *directory, uint64_t cookie, bool with
     base_latch_lock_shared(&directory->inode->latch);
     int error = read_locked(&listing, cookie);
     base_latch_unlock_shared(&directory->inode->latch);
+    if (listing.access_is_due) {
+        fs_access_time_update(directory->fs, directory->inode);
+    }
     base_mutex_unlock(&directory->mutex);
     /* What was taken before an error is a good answer; the error comes again with the next call. */
     return listing.count > 0 ? 0 : error;

@@ -121,6 +121,9 @@ const char *fs_inode_row_find_fault(const uint8_t *bytes, size_t size)
     if (S_ISDIR(mode) != (base_get_le64(bytes + ROW_PARENT) != 0)) {
         return "its parent does not fit its type";
     }
+    if (base_get_le32(bytes + ROW_FLAGS) & ~(uint32_t)FS_FLAGS_ALL) {
+        return "its flags are unknown";
+    }
     if (base_get_le32(bytes + ROW_ZERO_1) || base_get_le64(bytes + ROW_ZERO_2)) {
         return "reserved bytes are not zero";
     }

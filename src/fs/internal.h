@@ -92,6 +92,16 @@ int fs_content_free_steps(struct fs *fs, uint64_t inode, uint64_t from);
 uint32_t fs_content_target_pages(struct fs *fs, size_t target_size);
 int fs_content_write_target(struct fs *fs, struct txn *txn, uint64_t inode, const char *target, size_t target_size);
 
+/* Whether a read of an inode with these attributes is to be noticed, and noticing it: no inode lock held
+ * (access_time.c). */
+bool fs_access_time_is_due(const struct fs *fs, const struct fs_attributes *attributes);
+void fs_access_time_update(struct fs *fs, struct fs_inode *inode);
+
+/* What immutable and append-only inodes refuse (flags.c), 0 or -EPERM: writing from an offset on; any other change of
+ * contents, of extended attributes, of the number of links. */
+int fs_flags_check_write(const struct fs_attributes *attributes, uint64_t offset);
+int fs_flags_check_change(const struct fs_attributes *attributes);
+
 /* Whether writes and truncates by this caller clear set-id bits, and the mode afterwards (attributes.c). */
 uint32_t fs_mode_without_set_id(const struct fs_caller *caller, uint32_t mode);
 
@@ -114,6 +124,8 @@ struct fs {
     struct base_mutex rename_mutex; /* BASE_RANK_FS_RENAME: a directory's parent changes only under it (rename.c) */
     uint64_t cookie_seed;           /* of directory cookies; constant */
     bool read_only;
+    enum fs_access_times access_times;
+    bool directory_access_times_kept;
 };
 
 #endif

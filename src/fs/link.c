@@ -24,6 +24,10 @@ static int check_inode(struct fs *fs, uint64_t inode, struct fs_inode_row *ret_r
     if (row.attributes.link_count >= FS_LINK_COUNT_MAX) {
         return -EMLINK;
     }
+    error = fs_flags_check_change(&row.attributes);
+    if (error) {
+        return error;
+    }
     *ret_row = row;
     return 0;
 }
@@ -65,6 +69,10 @@ static int link_locked(struct fs *fs, uint64_t inode, uint64_t parent, const cha
     error = fs_entry_read(fs, NULL, parent, name, name_size, &existing);
     if (error != -ENOENT) {
         return error ? error : -EEXIST;
+    }
+    error = fs_flags_check_add(&parent_row.attributes);
+    if (error) {
+        return error;
     }
     ret_row->attributes.link_count++;
     ret_row->attributes.change_time = now;

@@ -51,7 +51,7 @@ int fs_lookup(struct fs *fs, uint64_t parent, const char *name, struct fs_entry 
     return error;
 }
 
-static int read_link_locked(struct fs *fs, uint64_t number, char *buffer, size_t buffer_size)
+static int read_link_locked(struct fs *fs, uint64_t number, char *buffer, size_t buffer_size, bool *ret_is_due)
 {
     char target[FS_SYMLINK_SIZE_MAX + 1];
     struct fs_inode_row row;
@@ -82,19 +82,24 @@ static int read_link_locked(struct fs *fs, uint64_t number, char *buffer, size_t
         return -EUCLEAN;
     }
     memcpy(buffer, target, size + 1);
+    *ret_is_due = fs_access_time_is_due(fs, &row.attributes);
     return 0;
 }
 
 int fs_read_link(struct fs *fs, uint64_t number, char *buffer, size_t buffer_size)
 {
     struct fs_inode *inode;
+    bool is_due = false;
     int error = fs_inode_acquire(fs, number, &inode);
     if (error) {
         return error;
     }
     base_latch_lock_shared(&inode->latch);
-    error = read_link_locked(fs, number, buffer, buffer_size);
+    error = read_link_locked(fs, number, buffer, buffer_size, &is_due);
     base_latch_unlock_shared(&inode->latch);
+    if (is_due) {
+        fs_access_time_update(fs, inode);
+    }
     fs_inode_release(fs, inode);
     return error;
 }

@@ -69,6 +69,7 @@ static void fill_child(struct making *making, const struct fs_caller *caller, co
                 .link_count = is_directory ? 2 : 1,
                 .uid = caller->uid,
                 .gid = inherits ? parent->gid : caller->gid,
+                .flags = parent->flags & (FS_FLAG_NO_DUMP | FS_FLAG_NO_ACCESS_TIME),
             },
         .parent = is_directory ? making->parent : 0,
     };
@@ -86,6 +87,10 @@ static int prepare(struct making *making, const struct fs_caller *caller, const 
     error = fs_entry_read(making->fs, NULL, making->parent, making->name, making->name_size, &existing);
     if (error != -ENOENT) {
         return error ? error : -EEXIST;
+    }
+    error = fs_flags_check_add(&making->parent_row.attributes);
+    if (error) {
+        return error;
     }
     fill_child(making, caller, make, now);
     return fs_directory_row_add(&making->parent_row, 1, S_ISDIR(make->mode) ? 1 : 0, now);

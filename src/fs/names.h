@@ -78,6 +78,15 @@ int fs_entry_delete(struct fs *fs, struct txn *txn, uint64_t parent, const char 
 /* Changes the number of a directory's entries in its row, with the times that go with it. -EUCLEAN on underflow. */
 int fs_directory_row_add(struct fs_inode_row *directory, int entries, int subdirectories, struct timespec now);
 
+/* --- Flags (flags.c): 0 or -EPERM --------------------------------------------------------------------------------- */
+
+/* A new directory entry. */
+int fs_flags_check_add(const struct fs_attributes *directory);
+/* An entry and the name that it gives to child go, or lead elsewhere. */
+int fs_flags_check_remove(const struct fs_attributes *directory, const struct fs_attributes *child);
+/* set: enum fs_set. */
+int fs_flags_check_attributes(const struct fs_attributes *attributes, uint32_t set);
+
 /* --- Orphans (reclaim.c) ------------------------------------------------------------------------------------------ */
 
 /* The `O inode` row: in the transaction that takes the last name away. */

@@ -108,6 +108,17 @@ static int check_replace(const struct renaming *renaming)
     return is_directory(&renaming->target) && renaming->target_row.attributes.size > 0 ? -ENOTEMPTY : 0;
 }
 
+static int check_flags(const struct renaming *renaming)
+{
+    int error = fs_flags_check_remove(&renaming->parent_row.attributes, &renaming->source_row.attributes);
+    if (error) {
+        return error;
+    }
+    return renaming->target.inode == 0
+               ? fs_flags_check_add(&renaming->new_parent_row->attributes)
+               : fs_flags_check_remove(&renaming->new_parent_row->attributes, &renaming->target_row.attributes);
+}
+
 /* Reads and checks everything. *ret_nothing: both names lead to one inode, so there is nothing to do. */
 static int prepare(struct renaming *renaming, bool *ret_nothing)
 {
@@ -136,6 +147,9 @@ static int prepare(struct renaming *renaming, bool *ret_nothing)
     if (!error && has_target) {
         error =
             fs_child_row_read(renaming->fs, NULL, renaming->target.inode, renaming->target.type, &renaming->target_row);
+    }
+    if (!error) {
+        error = check_flags(renaming);
     }
     return error ? error : check_replace(renaming);
 }

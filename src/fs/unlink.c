@@ -67,6 +67,9 @@ static int remove_locked(struct removal *removal, const struct fs_lock_set *set)
         error = fs_child_row_read(fs, NULL, removal->entry.inode, removal->entry.type, &removal->child_row);
     }
     if (!error) {
+        error = fs_flags_check_remove(&removal->parent_row.attributes, child);
+    }
+    if (!error) {
         error = check_child(removal);
     }
     if (!error) {
