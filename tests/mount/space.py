@@ -1,0 +1,187 @@
+"""Space through system calls: fallocate in all its modes, holes and data, sizes at the limit: space.py DIRECTORY.
+
+Prints each failure; the exit status is 1 if there was one.
+"""
+import ctypes
+import errno
+import mmap
+import os
+import random
+import sys
+
+from operations import check, equal, failures, fails
+
+KEEP, PUNCH, COLLAPSE, ZERO, INSERT, UNSHARE = 1, 2, 8, 16, 32, 64
+BLOCK = 4096
+MAX = 2**63 - 1
+libc = ctypes.CDLL(None, use_errno=True)
+libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+
+
+def fallocate(descriptor, mode, offset, size):
+    if libc.fallocate(descriptor, mode, offset, size) < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def make(path, data=b""):
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
+    if data:
+        os.pwrite(descriptor, data, 0)
+    return descriptor
+
+
+def blocks(descriptor):
+    return os.fstat(descriptor).st_blocks
+
+
+def size(descriptor):
+    return os.fstat(descriptor).st_size
+
+
+def segments(descriptor):
+    """What lseek says is data."""
+    found, at = [], 0
+    while True:
+        try:
+            start = os.lseek(descriptor, at, os.SEEK_DATA)
+        except OSError as error:
+            equal("the end of data", errno.ENXIO, error.errno)
+            return found
+        at = os.lseek(descriptor, start, os.SEEK_HOLE)
+        found.append((start, at))
+
+
+def test_allocate(path):
+    descriptor = make(path)
+    fallocate(descriptor, 0, 0, 1 << 20)
+    equal("allocate: size", 1 << 20, size(descriptor))
+    equal("allocate: blocks", 2048, blocks(descriptor))
+    equal("allocate: no data", [], segments(descriptor))
+    equal("allocate: zeros", bytes(1 << 20), os.pread(descriptor, 1 << 20, 0))
+    os.pwrite(descriptor, b"x", 5 * BLOCK + 1)
+    equal("a write into it: data", [(5 * BLOCK, 6 * BLOCK)], segments(descriptor))
+    equal("a write into it: blocks", 2048, blocks(descriptor))
+    fallocate(descriptor, KEEP, 2 << 20, 1 << 20)
+    equal("keep size: size", 1 << 20, size(descriptor))
+    equal("keep size: blocks", 4096, blocks(descriptor))
+    os.ftruncate(descriptor, 3 << 20)
+    equal("grown over it: zeros", bytes(1 << 20), os.pread(descriptor, 1 << 20, 2 << 20))
+    equal("grown over it: blocks", 4096, blocks(descriptor))
+    os.ftruncate(descriptor, 1 << 20)
+    equal("truncated: blocks", 2048, blocks(descriptor))
+    fallocate(descriptor, KEEP, 1 << 20, 1 << 20)
+    os.ftruncate(descriptor, 1 << 20)
+    equal("truncated to the same size: blocks", 2048, blocks(descriptor))
+    os.posix_fallocate(descriptor, 0, 10)
+    equal("posix_fallocate within: size", 1 << 20, size(descriptor))
+    os.close(descriptor)
+
+
+def test_small(path):
+    """A file so small that it takes no block of its own."""
+    descriptor = make(path, b"a" * 1000)
+    small = blocks(descriptor)
+    check("a small file: blocks", 0 < small <= 8, small)
+    fallocate(descriptor, PUNCH | KEEP, 100, 200)
+    equal("punched", b"a" * 100 + bytes(200) + b"a" * 700, os.pread(descriptor, 2000, 0))
+    equal("a small file is data", [(0, 1000)], segments(descriptor))
+    fallocate(descriptor, 0, 0, 500)
+    equal("allocated within", 1000, size(descriptor))
+    fallocate(descriptor, ZERO, 900, 200)
+    equal("zeroed beyond", b"a" * 100 + bytes(200) + b"a" * 600 + bytes(200), os.pread(descriptor, 2000, 0))
+    equal("zeroed beyond: size", 1100, size(descriptor))
+    fallocate(descriptor, KEEP, 0, 100000)
+    check("reserved: blocks", blocks(descriptor) >= 200, blocks(descriptor))
+    equal("reserved: size", 1100, size(descriptor))
+    equal("reserved: bytes", b"a" * 100 + bytes(200) + b"a" * 600 + bytes(200), os.pread(descriptor, 2000, 0))
+    os.close(descriptor)
+
+
+def test_punch_and_zero(path):
+    data = random.Random(7).randbytes(64 * BLOCK)
+    descriptor = make(path, data)
+    equal("full: blocks", 64 * 8, blocks(descriptor))
+    mapped = mmap.mmap(descriptor, len(data))
+    equal("mapped", data[BLOCK:BLOCK + 10], mapped[BLOCK:BLOCK + 10])
+    before = os.fstat(descriptor)
+    fallocate(descriptor, PUNCH | KEEP, 10 * BLOCK + 5, 10 * BLOCK)
+    data = data[:10 * BLOCK + 5] + bytes(10 * BLOCK) + data[20 * BLOCK + 5:]
+    after = os.fstat(descriptor)
+    check("punch: times", after.st_mtime_ns > before.st_mtime_ns and after.st_ctime_ns > before.st_ctime_ns)
+    equal("punch: bytes", data, os.pread(descriptor, len(data), 0))
+    equal("punch: mapped", data, mapped[:])
+    equal("punch: blocks", 55 * 8, blocks(descriptor))
+    equal("punch: data", [(0, 11 * BLOCK), (20 * BLOCK, 64 * BLOCK)], segments(descriptor))
+    fallocate(descriptor, ZERO | KEEP, 30 * BLOCK + 1, 2 * BLOCK)
+    data = data[:30 * BLOCK + 1] + bytes(2 * BLOCK) + data[32 * BLOCK + 1:]
+    equal("zero: bytes", data, os.pread(descriptor, len(data), 0))
+    equal("zero: blocks", 55 * 8, blocks(descriptor))
+    equal("zero: data", [(0, 11 * BLOCK), (20 * BLOCK, 31 * BLOCK), (32 * BLOCK, 64 * BLOCK)], segments(descriptor))
+    fallocate(descriptor, ZERO, 63 * BLOCK, 3 * BLOCK)
+    data = data[:63 * BLOCK] + bytes(3 * BLOCK)
+    equal("zero and grow: bytes", data, os.pread(descriptor, len(data) + 1, 0))
+    equal("zero and grow: blocks", 57 * 8, blocks(descriptor))
+    fallocate(descriptor, PUNCH | KEEP, 0, MAX)
+    equal("punch everything: blocks", 0, blocks(descriptor))
+    equal("punch everything: bytes", bytes(66 * BLOCK), os.pread(descriptor, 67 * BLOCK, 0))
+    mapped.close()
+    os.close(descriptor)
+
+
+def test_sparse(path):
+    descriptor = make(path)
+    for at in (1 << 20, 1 << 40, MAX - 10):
+        os.pwrite(descriptor, b"data", at)
+    equal("sparse: blocks", 24, blocks(descriptor))
+    equal("sparse: data", [(1 << 20, (1 << 20) + BLOCK), (1 << 40, (1 << 40) + BLOCK), (MAX - 4095, MAX - 6)],
+          segments(descriptor))
+    fallocate(descriptor, PUNCH | KEEP, 4, MAX - 4)
+    equal("sparse, punched: blocks", 0, blocks(descriptor))
+    equal("sparse, punched: size", MAX - 6, size(descriptor))
+    os.close(descriptor)
+
+
+def test_errors(path):
+    descriptor = make(path, b"abc")
+    fails("seek behind the end", errno.ENXIO, os.lseek, descriptor, 3, os.SEEK_DATA)
+    fails("seek behind the end", errno.ENXIO, os.lseek, descriptor, 3, os.SEEK_HOLE)
+    fails("seek before the start", errno.ENXIO, os.lseek, descriptor, -1, os.SEEK_DATA)
+    for mode in (COLLAPSE, INSERT, UNSHARE, PUNCH, ZERO | PUNCH | KEEP):
+        fails("mode %d" % mode, errno.EOPNOTSUPP, fallocate, descriptor, mode, 0, BLOCK)
+    fails("no size", errno.EINVAL, fallocate, descriptor, 0, 0, 0)
+    fails("a negative offset", errno.EINVAL, fallocate, descriptor, 0, -1, 1)
+    fails("beyond the limit", errno.EFBIG, fallocate, descriptor, 0, MAX, 1)
+    fails("more than there is", errno.ENOSPC, fallocate, descriptor, 0, 0, 1 << 60)
+    equal("nothing was done", (3, b"abc"), (size(descriptor), os.pread(descriptor, 10, 0)))
+    os.ftruncate(descriptor, MAX)
+    equal("the largest size", MAX, size(descriptor))
+    fails("a write beyond the limit", errno.EFBIG, os.pwrite, descriptor, b"x", MAX)
+    fails("a negative size", errno.EINVAL, os.ftruncate, descriptor, -1)
+    os.close(descriptor)
+    descriptor = os.open(path, os.O_RDONLY)
+    fails("fallocate of a file open for reading", errno.EBADF, fallocate, descriptor, 0, 0, 1)
+    os.close(descriptor)
+
+
+def test_large(path):
+    """A gigabyte costs rows, not bytes."""
+    descriptor = make(path)
+    fallocate(descriptor, 0, 0, 1 << 30)
+    equal("a gigabyte: blocks", 1 << 21, blocks(descriptor))
+    os.pwrite(descriptor, b"end", (1 << 30) - 3)
+    equal("a gigabyte: data", [((1 << 30) - BLOCK, 1 << 30)], segments(descriptor))
+    fallocate(descriptor, ZERO, 0, 1 << 30)
+    equal("a gigabyte of zeros: data", [], segments(descriptor))
+    os.close(descriptor)
+    os.unlink(path)
+
+
+def main():
+    for name, test in sorted(globals().items()):
+        if name.startswith("test_"):
+            test(os.path.join(sys.argv[1], name))
+    sys.exit(1 if failures else 0)
+
+
+if __name__ == "__main__":
+    main()
