@@ -64,6 +64,7 @@ struct fs_options {
     size_t cache_size;                /* bytes: the memory budget of pool and node cache (cache=); 0: 64 MiB */
     uint64_t commit_interval_ms;      /* 0: no background threads (tests, tools) */
     uint64_t content_unsynced_max;    /* see struct txn_engine_options */
+    bool has_acls;                    /* POSIX ACLs are in force: kept, inherited, in step with the mode */
 };
 
 /* Opens store, pool, engine and tree, checks what opening reads (errors as store_open), and, when writable, ends
@@ -147,6 +148,32 @@ int fs_set_attributes(struct fs *fs, const struct fs_caller *caller, uint64_t in
 /* Replaces the flags. -EOPNOTSUPP: others than FS_FLAGS_ALL. Whether the caller may is checked by the kernel. */
 int fs_set_flags(struct fs *fs, uint64_t inode, uint32_t flags);
 
+/* --- Extended attributes ------------------------------------------------------------------------------------------ */
+
+/* Names begin with user., trusted. or security. (-EINVAL: with nothing behind it), or are system.posix_acl_access and
+ * system.posix_acl_default where ACLs are in force; others: -EOPNOTSUPP. Who may is the kernel's to say, but for flags
+ * of chattr: -EPERM for the immutable and append-only. Every change sets the change time, and is one operation. */
+#define FS_XATTR_NAME_SIZE_MAX  255U   /* bytes; longer: -ERANGE */
+#define FS_XATTR_VALUE_SIZE_MAX 65536U /* bytes; longer: -E2BIG */
+#define FS_XATTR_LIST_SIZE_MAX  65536U /* bytes of all names of an inode, each with its zero byte; beyond: -ENOSPC */
+
+enum fs_xattr_flags {
+    FS_XATTR_CREATE = 1 << 0,        /* as XATTR_CREATE: -EEXIST */
+    FS_XATTR_REPLACE = 1 << 1,       /* as XATTR_REPLACE: -ENODATA */
+    FS_XATTR_CLEAR_SET_GID = 1 << 2, /* with an access ACL: the caller may not keep S_ISGID */
+};
+
+/* The value's size; buffer_size 0: only that is wanted. -ENODATA, -ERANGE (the buffer is too small). */
+int64_t fs_get_xattr(struct fs *fs, uint64_t inode, const char *name, void *buffer, size_t buffer_size);
+/* An access ACL sets the mode, and is not kept when it says no more than that; an empty one removes. -EINVAL: no ACL;
+ * -EACCES: a default ACL for what is no directory. A value of 64 KiB needs a cache of some MiB, else -E2BIG. */
+int fs_set_xattr(struct fs *fs, uint64_t inode, const char *name, const void *value, size_t size, unsigned flags);
+/* -ENODATA; never for ACLs. */
+int fs_remove_xattr(struct fs *fs, uint64_t inode, const char *name);
+/* The names, each with a zero byte; those that begin with trusted. are for root only. The size of the list;
+ * buffer_size 0: only that is wanted. -ERANGE. */
+int64_t fs_list_xattrs(struct fs *fs, const struct fs_caller *caller, uint64_t inode, char *buffer, size_t buffer_size);
+
 /* --- Names -------------------------------------------------------------------------------------------------------- */
 
 /* Adds one to the inode's lookup count. -ENOENT. */
@@ -160,6 +187,7 @@ struct fs_make {
         mode; /* type and permission bits, umask already applied; S_IFREG, S_IFDIR, S_IFLNK, devices, fifos, sockets */
     uint64_t device;    /* of device nodes: major << 32 | minor */
     const char *target; /* symlinks */
+    uint32_t umask;     /* taken from the mode unless the directory has a default ACL, which then counts instead */
 };
 
 /* create, mknod, mkdir, symlink. In a set-gid directory the group is the directory's and new directories inherit the

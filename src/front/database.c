@@ -146,6 +146,7 @@ static int open_filesystem(const struct front_options *options, bool read_only, 
 {
     struct fs_options fs_options = {
         .read_only = read_only,
+        .has_acls = options->has_acls && !options->no_xattrs,
         .access_times = options->access_times,
         .directory_access_times_kept = options->directory_access_times_kept,
         .cache_size = (size_t)options->cache_size,

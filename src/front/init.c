@@ -13,7 +13,9 @@ static void want(struct fuse_conn_info *connection, unsigned capability, bool on
 
 void front_init(void *context, struct fuse_conn_info *connection)
 {
-    (void)context;
+    const struct front *front = context;
+    bool has_acls = front->options->has_acls && !front->options->no_xattrs;
+
     /* With OPEN answered ENOSYS the kernel would drop O_TRUNC; without this it sends a SETATTR. */
     want(connection, FUSE_CAP_ATOMIC_O_TRUNC, false);
     /* We are the only writer: cached data stays valid, so no GETATTR before reads and no pages dropped after a write.
@@ -29,7 +31,12 @@ void front_init(void *context, struct fuse_conn_info *connection)
     want(connection, FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO, true);
     /* Locks stay the kernel's: without OPEN there is no RELEASE that could let them go. */
     want(connection, FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS, false);
-    want(connection, FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK, false);
+    want(connection, FUSE_CAP_EXPORT_SUPPORT, false);
+    /* A default ACL takes the umask's place, so the umask is left to us with ACLs. */
+    want(connection, FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK, has_acls);
+#ifdef FUSE_CAP_SETXATTR_EXT
+    want(connection, FUSE_CAP_SETXATTR_EXT, false); /* wire.c's */
+#endif
     connection->max_write = FRONT_BUFFER_SIZE;
     connection->max_background = 2 * FRONT_THREADS_MAX; /* signals.c relies on more than there are threads */
     connection->congestion_threshold = FRONT_THREADS_MAX;
@@ -43,6 +50,10 @@ const struct fuse_lowlevel_ops front_operations = {
     .forget_multi = front_forget_multi,
     .getattr = front_getattr,
     .setattr = front_setattr,
+    .getxattr = front_getxattr,
+    .setxattr = front_setxattr,
+    .listxattr = front_listxattr,
+    .removexattr = front_removexattr,
     .readlink = front_readlink,
     .mknod = front_mknod,
     .mkdir = front_mkdir,

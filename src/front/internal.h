@@ -62,6 +62,8 @@ struct front_options {
     bool read_only, nonempty;
     enum fs_access_times access_times;
     bool directory_access_times_kept;
+    bool has_acls;      /* POSIX ACLs: costs requests (docs/posix.md) */
+    bool no_xattrs;     /* no extended attributes: saves requests */
     bool sync;          /* every change is durable before its reply */
     bool dirsync;       /* changes of names are */
     uint32_t commit_s;  /* unasked, what was changed is durable after so many seconds */
@@ -148,6 +150,8 @@ void front_signals_stop(struct front_signals *signals);
 uint64_t front_wait_for_mapped_writes(struct front *front);
 
 extern const struct fuse_custom_io front_wire_io;
+/* Whether the SETXATTR that this thread received last, of an access ACL, comes from one who may not keep S_ISGID. */
+bool front_wire_clears_set_gid(void);
 extern const struct fuse_lowlevel_ops front_operations;
 const char *front_opcode_name(unsigned opcode); /* NULL: unknown */
 
@@ -207,6 +211,11 @@ void front_getattr(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *
 void front_setattr(fuse_req_t request, fuse_ino_t inode, struct stat *attributes, int to_set,
                    struct fuse_file_info *info);
 void front_statfs(fuse_req_t request, fuse_ino_t inode);
+
+void front_getxattr(fuse_req_t request, fuse_ino_t inode, const char *name, size_t size);
+void front_listxattr(fuse_req_t request, fuse_ino_t inode, size_t size);
+void front_setxattr(fuse_req_t request, fuse_ino_t inode, const char *name, const char *value, size_t size, int flags);
+void front_removexattr(fuse_req_t request, fuse_ino_t inode, const char *name);
 
 void front_open(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info);
 void front_flush(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info);

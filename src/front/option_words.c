@@ -167,6 +167,20 @@ static bool take_sync(struct front_options *options, const char *word)
     return false;
 }
 
+/* Not handed on: INIT says it. */
+static bool take_attributes(struct front_options *options, const char *word)
+{
+    if (strcmp(word, "acl") == 0 || strcmp(word, "noacl") == 0) {
+        options->has_acls = word[0] == 'a';
+        return true;
+    }
+    if (strcmp(word, "xattr") == 0 || strcmp(word, "noxattr") == 0) {
+        options->no_xattrs = word[0] == 'n';
+        return true;
+    }
+    return false;
+}
+
 /* The kernel leaves access times to us, and libfuse knows only two of the words. */
 static bool take_access_times(struct front_options *options, const char *word)
 {
@@ -201,7 +215,7 @@ int front_option_word(struct front_options *options, const char *word, struct fr
     if (result <= 0) {
         return result;
     }
-    bool is_ours = take_sync(options, word) || take_access_times(options, word);
+    bool is_ours = take_sync(options, word) || take_attributes(options, word) || take_access_times(options, word);
     if (is_ours && !is_listed(word, passed_words, COUNT(passed_words))) {
         return 0;
     }

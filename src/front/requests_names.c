@@ -53,7 +53,7 @@ static int make(fuse_req_t request, fuse_ino_t parent, const char *name, const s
 void front_create(fuse_req_t request, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *info)
 {
     struct fs *fs = front_of(request)->fs;
-    struct fs_make what = {.mode = S_IFREG | (mode & 07777)};
+    struct fs_make what = {.mode = S_IFREG | (mode & 07777), .umask = fuse_req_ctx(request)->umask};
     struct fuse_entry_param param;
     struct fs_entry entry;
     int result = make(request, parent, name, &what, &entry);
@@ -72,7 +72,7 @@ void front_create(fuse_req_t request, fuse_ino_t parent, const char *name, mode_
 
 void front_mknod(fuse_req_t request, fuse_ino_t parent, const char *name, mode_t mode, dev_t device)
 {
-    struct fs_make what = {.mode = mode};
+    struct fs_make what = {.mode = mode, .umask = fuse_req_ctx(request)->umask};
     struct fs_entry entry;
 
     if (S_ISCHR(mode) || S_ISBLK(mode)) {
@@ -83,7 +83,7 @@ void front_mknod(fuse_req_t request, fuse_ino_t parent, const char *name, mode_t
 
 void front_mkdir(fuse_req_t request, fuse_ino_t parent, const char *name, mode_t mode)
 {
-    struct fs_make what = {.mode = S_IFDIR | (mode & 07777)};
+    struct fs_make what = {.mode = S_IFDIR | (mode & 07777), .umask = fuse_req_ctx(request)->umask};
     struct fs_entry entry;
 
     front_reply_entry(request, make(request, parent, name, &what, &entry), &entry);

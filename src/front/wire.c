@@ -12,6 +12,7 @@
 
 /* Lookups and listings of one directory at once; set-id bits cleared by us, which saves a GETXATTR per write. */
 #define EXTRA_FLAGS ((uint32_t)(FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2))
+/* With ACLs also FUSE_SETXATTR_EXT: the kernel says whether the caller may keep S_ISGID. */
 
 /* A WRITE that no program waits for: what was stored through a mapping. */
 static bool is_mapped_write(const struct fuse_in_header *header, const void *buffer, size_t size)
@@ -23,6 +24,13 @@ static bool is_mapped_write(const struct fuse_in_header *header, const void *buf
     }
     memcpy(&arguments, (const char *)buffer + sizeof *header, sizeof arguments);
     return (arguments.write_flags & FUSE_WRITE_CACHE) != 0;
+}
+
+static uint32_t extra_flags(const struct front *front)
+{
+    uint32_t wanted = EXTRA_FLAGS | (front->options->has_acls ? (uint32_t)FUSE_SETXATTR_EXT : 0);
+
+    return front->offered & wanted;
 }
 
 static void see_request(struct front *front, const void *buffer, size_t size)
@@ -41,12 +49,45 @@ static void see_request(struct front *front, const void *buffer, size_t size)
     }
 }
 
+/* The flags of the SETXATTR that the thread received last. */
+static _Thread_local uint32_t setxattr_flags;
+
+bool front_wire_clears_set_gid(void)
+{
+    return (setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID) != 0;
+}
+
+/* Keeps what libfuse does not hand on of a SETXATTR in the long form, and makes the short form of it. Returns the
+ * size of the message. */
+static size_t shorten_setxattr(char *buffer, size_t size)
+{
+    struct fuse_in_header header;
+    struct fuse_setxattr_in arguments;
+    size_t surplus = sizeof arguments - FUSE_COMPAT_SETXATTR_IN_SIZE;
+
+    memcpy(&header, buffer, sizeof header);
+    if (header.opcode != FUSE_SETXATTR || size < sizeof header + sizeof arguments) {
+        return size;
+    }
+    memcpy(&arguments, buffer + sizeof header, sizeof arguments);
+    setxattr_flags = arguments.setxattr_flags;
+    header.len -= (uint32_t)surplus;
+    memcpy(buffer, &header, sizeof header);
+    char *rest = buffer + sizeof header + sizeof arguments;
+    memmove(rest - surplus, rest, size - sizeof header - sizeof arguments);
+    return size - surplus;
+}
+
 static ssize_t wire_read(int descriptor, void *buffer, size_t size, void *context)
 {
+    struct front *front = context;
     ssize_t received = read(descriptor, buffer, size);
 
     if (received >= (ssize_t)sizeof(struct fuse_in_header)) {
-        see_request(context, buffer, (size_t)received);
+        see_request(front, buffer, (size_t)received);
+        if (extra_flags(front) & FUSE_SETXATTR_EXT) {
+            received = (ssize_t)shorten_setxattr(buffer, (size_t)received);
+        }
     }
     return received;
 }
@@ -68,7 +109,7 @@ static bool patch_init(const struct front *front, struct iovec *parts, int part_
     }
     char *place = (char *)parts[1].iov_base + offsetof(struct fuse_init_out, flags);
     memcpy(&flags, place, sizeof flags);
-    flags |= front->offered & EXTRA_FLAGS;
+    flags |= extra_flags(front);
     memcpy(place, &flags, sizeof flags);
     return true;
 }

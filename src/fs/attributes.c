@@ -8,6 +8,7 @@
  * Clearing S_ISGID on a chmod by someone outside the group is the kernel's: only it knows the caller's groups. */
 #include "base/clock.h"
 #include "names.h"
+#include "xattr.h"
 
 #include <errno.h>
 #include <sys/stat.h>
@@ -117,6 +118,24 @@ static void apply_changes(const struct fs_caller *caller, const struct fs_change
     attributes->change_time = set & FS_SET_CHANGE_TIME ? changes->change_time : now;
 }
 
+/* All but a change of size, in one transaction: chmod also changes the access ACL. */
+static int write_changes(struct fs *fs, const struct fs_changes *changes, const struct fs_inode_row *row)
+{
+    uint64_t inode = row->attributes.inode;
+    bool has_acl = (changes->set & FS_SET_MODE) && fs_acl_follows_mode(fs, row);
+    struct txn *txn;
+    /* Takes no space for long: chmod works on a full disk. */
+    int error = fs_row_changes_begin(fs, 1 + (has_acl ? fs_acl_rows_max(fs) : 0), 0, true, &txn);
+    if (error) {
+        return error;
+    }
+    error = fs_inode_row_write(fs, txn, inode, row, false, NULL);
+    if (!error && has_acl) {
+        error = fs_acl_set_mode(fs, txn, inode, row->attributes.mode);
+    }
+    return fs_row_changes_end(txn, error);
+}
+
 /* Exclusive inode lock held. */
 static int set_locked(struct fs *fs, const struct fs_caller *caller, struct fs_inode *inode,
                       const struct fs_changes *changes, struct fs_attributes *ret_attributes)
@@ -136,12 +155,11 @@ static int set_locked(struct fs *fs, const struct fs_caller *caller, struct fs_i
 
     if (changes->set & FS_SET_SIZE) {
         error = fs_content_resize(fs, inode, &old, &new);
-    } else if (changes->set != 0) {
-        struct txn *txn;
-        error = fs_row_changes_begin(fs, 1, 0, true, &txn); /* takes no space for long: chmod works on a full disk */
-        if (!error) {
-            error = fs_row_changes_end(txn, fs_inode_row_write(fs, txn, inode->number, &new, false, NULL));
-        }
+    }
+    /* With a size the kernel sends no mode; of both, the ACL follows in a transaction of its own. */
+    bool has_acl = (changes->set & FS_SET_MODE) && fs_acl_follows_mode(fs, &new);
+    if (!error && changes->set != 0 && (!(changes->set & FS_SET_SIZE) || has_acl)) {
+        error = write_changes(fs, changes, &new);
     }
     if (!error) {
         *ret_attributes = new.attributes;

@@ -1,7 +1,8 @@
 /* What the files of the check share. The check goes over the file once from below (store_check, btree_verify) and once
  * over all rows, table by table, in the order that lets each look at what came before:
  *
- *      others -> I (one record an inode) -> O -> D (names and subdirectories are counted) -> verdicts -> C -> leaks
+ *      others -> I (one record an inode) -> O -> D (names and subdirectories are counted) -> X -> verdicts -> C ->
+ * leaks
  *
  * It keeps 32 bytes an inode and one bit a block of the file. It believes nothing: every row is decoded with bounds,
  * and what can't be decoded is a problem, not an error. When some rows can't be read at all, what would need all of
@@ -19,6 +20,7 @@ enum check_flags {
     CHECK_BLOCKS = 1 << 4,   /* counts content blocks */
     CHECK_VISITING = 1 << 5, /* on the way up that is being walked */
     CHECK_VISITED = 1 << 6,  /* its way up leads to the root, or has been reported */
+    CHECK_XATTRS = 1 << 7,   /* counts extended attributes; taken away when they were seen */
 };
 
 struct check_record {
@@ -68,6 +70,9 @@ void check_links(struct checker *checker);
 
 /* check_entries.c: table D. */
 int check_entries(struct checker *checker);
+
+/* check_xattrs.c: table X. */
+int check_xattrs(struct checker *checker);
 
 /* check_contents.c: table C, the bitmap. */
 int check_contents(struct checker *checker);

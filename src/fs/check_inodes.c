@@ -129,6 +129,9 @@ static int check_inode(struct checker *checker, struct btree_slice key, struct b
     record->parent = row.parent;
     check_kind(checker, &row, value);
     check_content_count(checker, &row, record);
+    if (row.xattrs != 0 && record->link_count > 0) {
+        record->flags |= CHECK_XATTRS;
+    }
     if (S_ISDIR(record->type)) {
         checker->report->directories++;
         if (row.attributes.size > 0) {
@@ -264,6 +267,9 @@ static void check_record_links(struct checker *checker, const struct check_recor
     }
     if ((record->flags & CHECK_ENTRIES) != 0) {
         check_problem(checker, "directory %" PRIu64 ": counts entries, but has none", record->inode);
+    }
+    if ((record->flags & CHECK_XATTRS) != 0) {
+        check_problem(checker, "inode %" PRIu64 ": counts extended attributes, but has none", record->inode);
     }
 }
 

@@ -4,6 +4,7 @@
  * needs more than one row to agree holds the inode's lock. */
 #include "base/bytes.h"
 #include "names.h"
+#include "xattr.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -15,7 +16,7 @@ enum {
     ROW_UID = 8,
     ROW_GID = 12,
     ROW_FLAGS = 16,
-    ROW_ZERO_1 = 20,
+    ROW_XATTRS = 20,
     ROW_SIZE = 24,
     ROW_CONTENT_BLOCKS = 32,
     ROW_DEVICE = 40,
@@ -69,6 +70,7 @@ static void encode(uint8_t *bytes, const struct fs_inode_row *row)
     put_time(bytes, ROW_CHANGE_SECONDS, ROW_CHANGE_NANOSECONDS, attributes->change_time);
     put_time(bytes, ROW_BIRTH_SECONDS, ROW_BIRTH_NANOSECONDS, attributes->birth_time);
     base_put_le64(bytes + ROW_PARENT, row->parent);
+    base_put_le32(bytes + ROW_XATTRS, row->xattrs);
 }
 
 static bool is_type(uint32_t mode)
@@ -124,7 +126,11 @@ const char *fs_inode_row_find_fault(const uint8_t *bytes, size_t size)
     if (base_get_le32(bytes + ROW_FLAGS) & ~(uint32_t)FS_FLAGS_ALL) {
         return "its flags are unknown";
     }
-    if (base_get_le32(bytes + ROW_ZERO_1) || base_get_le64(bytes + ROW_ZERO_2)) {
+    uint32_t xattrs = base_get_le32(bytes + ROW_XATTRS), list_size = xattrs & FS_XATTRS_LIST_SIZE_MASK;
+    if ((xattrs & ~FS_XATTRS_MASK) || list_size > FS_XATTR_LIST_SIZE_MAX || (xattrs != 0 && list_size == 0)) {
+        return "its summary of extended attributes is none";
+    }
+    if (base_get_le64(bytes + ROW_ZERO_2)) {
         return "reserved bytes are not zero";
     }
     return NULL;
@@ -166,6 +172,7 @@ int fs_inode_row_decode(uint64_t inode, const uint8_t *bytes, size_t size, struc
             },
         .content_blocks = base_get_le64(bytes + ROW_CONTENT_BLOCKS),
         .parent = base_get_le64(bytes + ROW_PARENT),
+        .xattrs = base_get_le32(bytes + ROW_XATTRS),
     };
     row.attributes.blocks = fs_inode_row_blocks(&row);
     *ret_row = row;

@@ -6,6 +6,8 @@
 #include "base/latch.h"
 #include "fs/fs.h"
 
+#include <stdatomic.h>
+
 /* --- Inodes in use (inode_table.c) -------------------------------------------------------------------------------- */
 
 /* One per inode that the kernel knows or an operation is using. At most 256 bytes with malloc's overhead. */
@@ -15,8 +17,11 @@ struct fs_inode {
     uint64_t lookup_count;   /* under the bucket's mutex */
     uint32_t references;     /* operations at work with it; under the bucket's mutex */
     bool orphan;             /* link count is 0: goes when lookup_count and references are 0 */
+    _Atomic uint32_t xattrs; /* the row's summary once it is known, with FS_INODE_XATTRS_KNOWN; under the latch */
     struct base_latch latch; /* BASE_RANK_FS_INODE; several in ascending number */
 };
+
+#define FS_INODE_XATTRS_KNOWN (1U << 29)
 
 /* Finds or makes the object and takes a reference: whether the inode exists is for its row to say. -ENOMEM. */
 int fs_inode_acquire(struct fs *fs, uint64_t number, struct fs_inode **ret_inode);
@@ -45,6 +50,7 @@ struct fs_inode_row {
                                         units of inline contents */
     uint64_t content_blocks;
     uint64_t parent; /* of directories */
+    uint32_t xattrs; /* summary of the extended attributes (xattr.h); 0: there are none */
 };
 
 /* txn may be NULL (a read). -ENOENT when there is no such inode; -EUCLEAN when the row is malformed (message sent). */
@@ -124,6 +130,7 @@ struct fs {
     struct base_mutex rename_mutex; /* BASE_RANK_FS_RENAME: a directory's parent changes only under it (rename.c) */
     uint64_t cookie_seed;           /* of directory cookies; constant */
     bool read_only;
+    bool has_acls; /* POSIX ACLs are in force */
     enum fs_access_times access_times;
     bool directory_access_times_kept;
 };

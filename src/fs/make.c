@@ -3,15 +3,18 @@
  * Only the parent is locked: nobody knows the new inode before the commit, and whoever finds its entry then holds the
  * parent's lock, so the lookup count is up before anyone can unlink it.
  *
- * Rows: the entry, the child's row, the parent's row, now and then the superinode's; a long symlink target besides.
+ * Rows: the entry, the child's row, the parent's row, now and then the superinode's; a long symlink target besides, or
+ * ACLs that the directory hands down.
  *
  * In a set-gid directory the group is the directory's, and a new directory inherits the bit. Taking S_ISGID from a new
  * file of a caller outside the group is the kernel's (since 6.0, before it asks us): the caller's groups are not known
  * here. */
 #include "base/clock.h"
 #include "names.h"
+#include "xattr.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -26,6 +29,7 @@ struct making {
     size_t target_size;
     struct fs_inode_row parent_row, child_row; /* as they will be */
     bool raise;                                /* the superinode row must be raised */
+    struct fs_acl_inherited *acls;             /* NULL: none */
 };
 
 static int check_make(const struct fs_make *make, size_t *ret_target_size)
@@ -50,11 +54,11 @@ static int check_make(const struct fs_make *make, size_t *ret_target_size)
     }
 }
 
-static void fill_child(struct making *making, const struct fs_caller *caller, const struct fs_make *make,
+static void fill_child(struct making *making, const struct fs_caller *caller, const struct fs_make *make, uint32_t mode,
                        struct timespec now)
 {
     const struct fs_attributes *parent = &making->parent_row.attributes;
-    bool is_directory = S_ISDIR(make->mode), is_device = S_ISCHR(make->mode) || S_ISBLK(make->mode);
+    bool is_directory = S_ISDIR(mode), is_device = S_ISCHR(mode) || S_ISBLK(mode);
     bool inherits = parent->mode & S_ISGID;
     making->child_row = (struct fs_inode_row){
         .attributes =
@@ -65,13 +69,14 @@ static void fill_child(struct making *making, const struct fs_caller *caller, co
                 .modification_time = now,
                 .change_time = now,
                 .birth_time = now,
-                .mode = (make->mode & (S_IFMT | PERMISSION_BITS)) | (inherits && is_directory ? (uint32_t)S_ISGID : 0),
+                .mode = (mode & (S_IFMT | PERMISSION_BITS)) | (inherits && is_directory ? (uint32_t)S_ISGID : 0),
                 .link_count = is_directory ? 2 : 1,
                 .uid = caller->uid,
                 .gid = inherits ? parent->gid : caller->gid,
                 .flags = parent->flags & (FS_FLAG_NO_DUMP | FS_FLAG_NO_ACCESS_TIME),
             },
         .parent = is_directory ? making->parent : 0,
+        .xattrs = making->acls ? fs_acl_inherited_xattrs(making->acls) : 0,
     };
 }
 
@@ -92,7 +97,15 @@ static int prepare(struct making *making, const struct fs_caller *caller, const 
     if (error) {
         return error;
     }
-    fill_child(making, caller, make, now);
+    uint32_t mode = make->mode;
+    error = fs_acl_inherit(making->fs, &making->parent_row, &mode, &making->acls);
+    if (error) {
+        return error;
+    }
+    if (!making->acls && !S_ISLNK(mode)) {
+        mode &= ~(make->umask & 0777U);
+    }
+    fill_child(making, caller, make, mode, now);
     return fs_directory_row_add(&making->parent_row, 1, S_ISDIR(make->mode) ? 1 : 0, now);
 }
 
@@ -115,6 +128,9 @@ static int write_rows(struct making *making, struct txn *txn)
     if (!error && long_target) {
         error = fs_content_write_target(fs, txn, child, making->target, making->target_size);
     }
+    if (!error && making->acls) {
+        error = fs_acl_inherited_write(fs, txn, child, making->acls);
+    }
     if (!error) {
         error = fs_inode_row_write(fs, txn, making->parent, &making->parent_row, false, NULL);
     }
@@ -127,7 +143,8 @@ static int commit_rows(struct making *making)
     struct fs *fs = making->fs;
     struct txn *txn;
     bool long_target = making->target_size > FS_SYMLINK_INLINE_MAX;
-    uint32_t row_changes = ROW_CHANGES + (making->raise ? 1 : 0);
+    uint32_t acl_rows = making->acls ? fs_acl_inherited_rows(fs, making->acls) : 0;
+    uint32_t row_changes = ROW_CHANGES + (making->raise ? 1U : 0U) + acl_rows;
     uint32_t extra_pages = long_target ? fs_content_target_pages(fs, making->target_size) : 0;
     int error = fs_row_changes_begin(fs, row_changes, extra_pages, false, &txn);
     if (error) {
@@ -158,6 +175,7 @@ static int make_locked(struct making *making, const struct fs_caller *caller, co
     if (error) {
         fs_inode_release(fs, child); /* never an orphan: nothing is reclaimed under the parent's lock */
     } else {
+        atomic_store_explicit(&child->xattrs, making->child_row.xattrs | FS_INODE_XATTRS_KNOWN, memory_order_relaxed);
         fs_inode_reference_to_lookup(fs, child);
     }
     return error;
@@ -183,6 +201,7 @@ int fs_make(struct fs *fs, const struct fs_caller *caller, uint64_t parent, cons
     error = make_locked(&making, caller, make);
     base_latch_unlock_exclusive(&inode->latch);
     fs_inode_release(fs, inode);
+    free(making.acls);
     if (!error) {
         ret_entry->attributes = making.child_row.attributes;
     }

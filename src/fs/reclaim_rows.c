@@ -1,16 +1,17 @@
-/* Ending orphans: contents, inode row and orphan row go.
+/* Ending orphans: extended attributes, contents, inode row and orphan row go.
  *
  * Small ones go many in a transaction. Large ones are freed in steps, then their rows go. Both can be interrupted
  * anywhere: the O row goes last. Nobody can reach an orphan, so no inode lock is taken. */
 #include "base/bytes.h"
 #include "names.h"
+#include "xattr.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCH_MAX = 16, ORPHAN_KEY_SIZE = 9, FREEING_KEY_SIZE = 17 };
+enum { BATCH_MAX = 16, ORPHAN_KEY_SIZE = 9, FREEING_KEY_SIZE = 17, XATTR_ROWS_SMALL = 2 };
 
 int fs_orphan_row_insert(struct fs *fs, struct txn *txn, uint64_t inode)
 {
@@ -36,7 +37,7 @@ static int orphan_row_delete(struct fs *fs, struct txn *txn, uint64_t inode)
 
 static uint32_t pages_per_orphan(struct fs *fs)
 {
-    return 2 * btree_pages_per_change(fs->tree) + fs_content_small_pages(fs);
+    return (2 + XATTR_ROWS_SMALL) * btree_pages_per_change(fs->tree) + fs_content_small_pages(fs);
 }
 
 /* How many orphans one transaction ends: a small part of what the pool can hold, so that others get their turn. */
@@ -46,7 +47,19 @@ static unsigned batch_size(struct fs *fs)
     return fitting < 1 ? 1 : fitting > BATCH_MAX ? BATCH_MAX : (unsigned)fitting;
 }
 
-/* Writer. *ret_large: its contents are too large for this transaction, nothing was changed. */
+/* Writer. Fewer than the most went: none are left. */
+static int end_xattrs(struct fs *fs, struct txn *txn, const struct fs_inode_row *row, bool *ret_done)
+{
+    uint32_t done = 0;
+    int error = 0;
+    if (row->xattrs != 0) {
+        error = fs_xattr_free(fs, txn, row->attributes.inode, XATTR_ROWS_SMALL, &done);
+    }
+    *ret_done = done < XATTR_ROWS_SMALL;
+    return error;
+}
+
+/* Writer. *ret_large: it has too much for this transaction; the inode is still there. */
 static int end_orphan(struct fs *fs, struct txn *txn, uint64_t inode, bool *ret_large)
 {
     struct fs_inode_row row;
@@ -69,7 +82,10 @@ static int end_orphan(struct fs *fs, struct txn *txn, uint64_t inode, bool *ret_
         base_message(BASE_MESSAGE_ERROR, "inode %" PRIu64 " has links and an orphan's row", inode);
         return -EUCLEAN;
     }
-    error = fs_content_free_small(fs, txn, inode, &row, &done);
+    error = end_xattrs(fs, txn, &row, &done);
+    if (!error && done) {
+        error = fs_content_free_small(fs, txn, inode, &row, &done);
+    }
     if (!error && !done) {
         *ret_large = true;
     }
@@ -105,7 +121,10 @@ static int end_one(struct fs *fs, uint64_t inode)
     bool large = false;
     int error = end_small(fs, &inode, 1, &large);
     if (!error && large) {
-        error = fs_content_free_steps(fs, inode, 0);
+        error = fs_xattr_free_steps(fs, inode);
+        if (!error) {
+            error = fs_content_free_steps(fs, inode, 0);
+        }
         if (!error) {
             error = end_small(fs, &inode, 1, &large);
         }

@@ -4,6 +4,7 @@
  * usage: make_image IMAGE LISTING PAGE-SIZE SEED [crash]
  *
  * crash: ends after a last fsync without closing, so that the end of the story stands in the log only. */
+#include "base/bytes.h"
 #include "base/checksum.h"
 #include "base/random.h"
 #include "fs/fs.h"
@@ -21,6 +22,15 @@
 #define ENTRIES_MAX 2000U
 #define STEPS       4000U
 #define SIZE_MAX_   (400U << 10)
+#define XATTRS      6U
+
+/* In bytewise order. */
+static char xattr_names[XATTRS][256] = {"security.label", "trusted.t", "user.a", "user.a\1b", "user.b", "user."};
+
+struct xattr {
+    uint8_t *value; /* NULL: there is none */
+    uint32_t size;
+};
 
 struct node {
     uint64_t inode, size, device;
@@ -28,6 +38,7 @@ struct node {
     struct timespec modification_time;
     uint8_t *bytes; /* SIZE_MAX_, of files and symlinks */
     unsigned entry; /* of a directory: the one that leads to it */
+    struct xattr xattrs[XATTRS];
 };
 
 struct entry {
@@ -230,6 +241,31 @@ static void step_rename(void)
     memcpy(entry->name, name, sizeof name);
 }
 
+/* Values of up to two rows and a half, whatever the page size: the cache is small. */
+static void step_xattr(void)
+{
+    static const uint32_t types[] = {S_IFREG, S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR};
+    unsigned index = pick_node(types[below(sizeof types / sizeof types[0])]), slot = (unsigned)below(XATTRS);
+    struct xattr *xattr = index < NODES_MAX ? &nodes[index].xattrs[slot] : NULL;
+    uint32_t size = (uint32_t)below(below(2) == 0 ? 20 : fs_get_page_size(fs) / 2);
+
+    if (!xattr)
+        return;
+    if (xattr->value && below(4) == 0) {
+        expect(fs_remove_xattr(fs, nodes[index].inode, xattr_names[slot]) == 0, "fs_remove_xattr");
+        free(xattr->value);
+        xattr->value = NULL;
+        return;
+    }
+    free(xattr->value);
+    xattr->size = size;
+    xattr->value = malloc(size + 1);
+    expect(xattr->value != NULL, "memory");
+    for (uint32_t i = 0; i < size; i++)
+        xattr->value[i] = (uint8_t)base_random_next(&generator);
+    expect(fs_set_xattr(fs, nodes[index].inode, xattr_names[slot], xattr->value, size, 0) == 0, "fs_set_xattr");
+}
+
 static void set_times(void)
 {
     for (unsigned i = 0; i < node_count; i++) {
@@ -241,6 +277,8 @@ static void set_times(void)
         nodes[i].modification_time = changes.modification_time;
         if (nodes[i].links > 0)
             expect(fs_set_attributes(fs, &root_caller, nodes[i].inode, &changes, &attributes) == 0, "set times");
+        if (i % 100 == 50) /* so that the log ends with several batches */
+            expect(fs_sync(fs) == 0, "fs_sync");
     }
 }
 
@@ -248,8 +286,9 @@ static void run_steps(void)
 {
     nodes[0] = (struct node){.inode = FS_ROOT_INODE, .mode = S_IFDIR | 0755, .links = 2};
     node_count = 1;
+    memset(xattr_names[XATTRS - 1] + 5, 'x', FS_XATTR_NAME_SIZE_MAX - 5);
     for (unsigned step = 0; step < STEPS; step++) {
-        uint64_t choice = below(20);
+        uint64_t choice = below(22);
 
         if (choice < 5 || entry_count < 20)
             step_make();
@@ -261,8 +300,10 @@ static void run_steps(void)
             step_link();
         else if (choice < 18)
             step_remove();
-        else
+        else if (choice < 20)
             step_rename();
+        else
+            step_xattr();
         if (step % 500 == 250)
             expect(fs_sync(fs) == 0, "fs_sync");
     }
@@ -279,11 +320,34 @@ static void print_path(FILE *listing, unsigned node)
     fprintf(listing, "/%s", entries[nodes[node].entry].name);
 }
 
+static void print_xattrs(FILE *listing, const struct node *node)
+{
+    static uint8_t all[XATTRS * (256 + 4 + 65536)];
+    size_t size = 0;
+
+    for (unsigned i = 0; i < XATTRS; i++) {
+        const struct xattr *xattr = &node->xattrs[i];
+
+        if (!xattr->value)
+            continue;
+        memcpy(all + size, xattr_names[i], strlen(xattr_names[i]) + 1);
+        size += strlen(xattr_names[i]) + 1;
+        base_put_le32(all + size, xattr->size);
+        memcpy(all + size + 4, xattr->value, xattr->size);
+        size += 4 + xattr->size;
+    }
+    if (size > 0)
+        fprintf(listing, "%016" PRIx64 " ", base_checksum(all, size, 0));
+    else
+        fputs("- ", listing);
+}
+
 static void print_node(FILE *listing, const struct node *node)
 {
     fprintf(listing, "%" PRIu64 " %o %o %u %u %u %" PRIu64 " %" PRIu64 " %lld.%09ld ", node->inode, node->mode >> 12,
             node->mode & 07777, node->links, node->uid, node->gid, node->size, node->device,
             (long long)node->modification_time.tv_sec, node->modification_time.tv_nsec);
+    print_xattrs(listing, node);
     if (S_ISREG(node->mode))
         fprintf(listing, "%016" PRIx64 " ", base_checksum(node->bytes, node->size, 0));
     else if (S_ISLNK(node->mode))
@@ -312,7 +376,7 @@ static void print_listing(const char *path)
 int main(int argc, char **argv)
 {
     struct fs_format_options format_options = {.root_mode = 0755, .label = "reader test"};
-    struct fs_options options = {.cache_size = 1U << 20};
+    struct fs_options options = {.cache_size = 4U << 20};
     struct base_reason reason = {""};
     struct os_file *file;
 
@@ -332,7 +396,10 @@ int main(int argc, char **argv)
     }
     expect(fs_close(fs) == 0, "fs_close");
     os_file_close(file);
-    for (unsigned i = 0; i < node_count; i++)
+    for (unsigned i = 0; i < node_count; i++) {
         free(nodes[i].bytes);
+        for (unsigned k = 0; k < XATTRS; k++)
+            free(nodes[i].xattrs[k].value);
+    }
     return 0;
 }

@@ -6,10 +6,11 @@ usage: read_image.py IMAGE
 Checks what it meets (checksums, order, fences, counts, that every page and every block of contents is used once) and
 prints one line for each path, sorted:
 
-    inode type mode links uid gid size device mtime contents path
+    inode type mode links uid gid size device mtime xattrs contents path
 
 The log is replayed in memory; if it held anything, a line on stderr says how much.
 
+xattrs: XXH3 of all extended attributes, each as name, zero byte, size of the value (4), value; "-" if there are none.
 contents: XXH3 of a file's bytes, or a symlink's target; else "-". Exits with 1 and one line when something is wrong.
 """
 import os
@@ -399,7 +400,8 @@ class Inode:
         self.size, self.blocks, self.device = (little(value, at, 8) for at in (24, 32, 40))
         self.mtime = int.from_bytes(value[56:64], "little", signed=True), little(value, 84, 4)
         self.parent = little(value, 96, 8)
-        require(value[20:24] == bytes(4) and value[104:112] == bytes(8), "inode %d: reserved bytes", number)
+        self.xattr_summary = little(value, 20, 4)
+        require(value[104:112] == bytes(8), "inode %d: reserved bytes", number)
         require(all(little(value, at, 4) < 10**9 for at in (80, 84, 88, 92)), "inode %d: nanoseconds", number)
         self.target = value[112:]
         self.type = self.mode >> 12
@@ -407,6 +409,7 @@ class Inode:
         self.orphan = False
         self.freeing = None
         self.rows = []  # (offset, value)
+        self.xattrs = {}  # name: (size, pieces)
         is_symlink = self.type == 0o12
         require(len(self.target) == (self.size if is_symlink and self.size <= 512 else 0), "inode %d: target", number)
 
@@ -422,11 +425,12 @@ class Filesystem:
         self.named = set()
         self.limit = None
         rows = Tree(image).rows
-        for table in (b"I", b"O", b"D", b"C"):
+        self.xattr_piece = ((image.page_size - 672) // 4 - 10 - 271) // 16 * 16
+        for table in (b"I", b"O", b"D", b"X", b"C"):
             for key, value in rows:
                 if key[:1] == table:
                     getattr(self, "take_" + table.decode())(key, value)
-        require({key[:1] for key, _ in rows} <= {b"I", b"O", b"D", b"C"}, "rows of unknown tables")
+        require({key[:1] for key, _ in rows} <= {b"I", b"O", b"D", b"X", b"C"}, "rows of unknown tables")
         require(self.limit is not None and all(number < self.limit for number in self.inodes), "inode numbers")
         for inode in self.inodes.values():
             self.check(inode)
@@ -474,8 +478,56 @@ class Filesystem:
         require(inode.type in (0o10, 0o12), "contents of inode %d, which is no file", inode.number)
         inode.rows.append((big(key, 9, 8), value))
 
+    def take_X(self, key, value):
+        inode = self.inode(big(key, 1, 8))
+        name, zero, piece = key[9:].partition(b"\0")
+        require(1 <= len(name) <= 255, "a name in table X")
+        if not zero:
+            size = little(value, 0, 4)
+            require(len(value) == 4 + min(size, self.xattr_piece) and size <= 65536 and name not in inode.xattrs,
+                    "extended attribute %r of inode %d", name, inode.number)
+            inode.xattrs[name] = size, [value[4:]]
+            return
+        # An inode without a name may have lost the rows before.
+        size, pieces = inode.xattrs.get(name, (None, None))
+        if pieces is None:
+            require(inode.links == 0, "a piece alone in inode %d", inode.number)
+            return
+        done = len(pieces) * self.xattr_piece
+        require(len(piece) == 2 and big(piece, 0, 2) == len(pieces) and done < size and
+                len(value) == min(size - done, self.xattr_piece), "extended attribute %r of inode %d", name, inode.number)
+        pieces.append(value)
+
+    def check_xattrs(self, inode):
+        names = set(inode.xattrs)
+        acls = [name in names for name in (b"system.posix_acl_access", b"system.posix_acl_default")]
+        summary = sum(len(name) + 1 for name in names) | acls[0] << 30 | acls[1] << 31
+        require(summary == inode.xattr_summary, "inode %d: summary of extended attributes", inode.number)
+        require(not acls[1] or inode.type == 0o4, "inode %d: a default ACL", inode.number)
+        for name, (size, pieces) in inode.xattrs.items():
+            require(sum(map(len, pieces)) == size, "extended attribute %r of inode %d", name, inode.number)
+            require(name.startswith((b"user.", b"trusted.", b"security.", b"system.posix_acl_")), "name %r", name)
+            if name.startswith(b"system."):
+                self.check_acl(b"".join(pieces), inode)
+
+    @staticmethod
+    def check_acl(acl, inode):
+        require(len(acl) <= 4096 and acl[:4] == b"\2\0\0\0" and len(acl) % 8 == 4, "an ACL of inode %d", inode.number)
+        tags = [little(acl, at, 2) for at in range(4, len(acl), 8)]
+        require(tags == sorted(tags) and all(tags.count(tag) == 1 for tag in (1, 4, 32)) and tags.count(16) <= 1 and
+                set(tags) <= {1, 2, 4, 8, 16, 32} and (16 in tags or not {2, 8} & set(tags)), "an ACL of inode %d", inode.number)
+        require(all(little(acl, at, 2) <= 7 for at in range(6, len(acl), 8)), "an ACL of inode %d", inode.number)
+
+    def xattr_digest(self, inode):
+        if not inode.xattrs:
+            return "-"
+        return "%016x" % checksum(b"".join(name + b"\0" + size.to_bytes(4, "little") + b"".join(pieces)
+                                           for name, (size, pieces) in sorted(inode.xattrs.items())), 0)
+
     def check(self, inode):
         number = inode.number
+        if inode.links > 0:
+            self.check_xattrs(inode)
         if inode.type == 0o4:
             require(inode.links == (0 if inode.orphan else 2 + inode.subdirectories), "links of directory %d", number)
             require(inode.names == (0 if inode.orphan or number == 1 else 1), "names of directory %d", number)
@@ -577,9 +629,9 @@ class Filesystem:
         found, todo = [], [(b"/", self.inode(1))]
         while todo:
             path, inode = todo.pop()
-            found.append("%d %o %o %d %d %d %d %d %d.%09d %s %s" % (
+            found.append("%d %o %o %d %d %d %d %d %d.%09d %s %s %s" % (
                 inode.number, inode.type, inode.mode & 0o7777, inode.links, inode.uid, inode.gid, inode.size, inode.device,
-                *inode.mtime, contents[inode.number], path.decode("utf-8", "surrogateescape")))
+                *inode.mtime, self.xattr_digest(inode), contents[inode.number], path.decode("utf-8", "surrogateescape")))
             if inode.type == 0o4:
                 for name, child in children.get(inode.number, []):
                     todo.append((path.rstrip(b"/") + b"/" + name, child))

@@ -47,6 +47,9 @@ static inline void world_init(struct world *world, uint32_t page_size)
     write_all(fs, world->chunked, 0, bytes, CHUNKED_SIZE);
     write_all(fs, world->other, 0, bytes, 50000);
     write_all(fs, world->orphan, 0, bytes, 50000);
+    assert_int_equal(fs_set_xattr(fs, world->small, "user.large", bytes, page_size / 2, 0), 0);
+    assert_int_equal(fs_set_xattr(fs, world->small, "user.short", bytes, 5, 0), 0);
+    assert_int_equal(fs_set_xattr(fs, world->orphan, "user.short", bytes, 5, 0), 0);
     assert_int_equal(fs_make(fs, &root_caller, FS_ROOT_INODE, "symlink", &make, &entry), 0);
     world->symlink = entry.attributes.inode;
     make.target = "short target";

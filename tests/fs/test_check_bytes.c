@@ -9,7 +9,7 @@ static bool inode_is_orphan(const uint8_t *row)
 }
 
 /* Whether a bit of a row's value means nothing to any other row, and any value of it is possible. */
-static bool is_free_bit(const uint8_t *key, const uint8_t *value, size_t at, unsigned bit)
+static bool is_free_bit(const uint8_t *key, size_t key_size, const uint8_t *value, size_t at, unsigned bit)
 {
     uint64_t inode = base_get_be64(key + 1);
 
@@ -23,11 +23,15 @@ static bool is_free_bit(const uint8_t *key, const uint8_t *value, size_t at, uns
             return S_ISREG(base_get_le32(value)) && (inode_is_orphan(value) || (value[at] & 1U << bit) == 0);
         if (at >= 48 && at < 96)
             return true; /* times */
+        if (at >= 20 && at < 24)
+            return inode_is_orphan(value); /* extended attributes, which an orphan may have lost */
         if (at >= TARGET)
             return value[at] != 1U << bit;
         return at >= 8 && at < 20; /* owner, flags */
     case 'C':
         return value[0] == FS_CONTENT_PIECE && at > 0;
+    case 'X':
+        return at >= 4 || memchr(key + 9, '\0', key_size - 9) != NULL; /* the value, or a piece of it */
     default:
         return false;
     }
@@ -65,7 +69,7 @@ static unsigned change_each_byte(struct fs *fs, const uint8_t *key, size_t key_s
         put_row(fs, key, key_size, value, size);
         run_check(fs, &problems, NULL);
         value[at] ^= (uint8_t)(1U << bit);
-        if (problems.count == 0 && !is_free_bit(key, value, at, bit)) {
+        if (problems.count == 0 && !is_free_bit(key, key_size, value, at, bit)) {
             print_error("table %c, inode %u: bit %u of byte %zu is not checked\n", key[0], key[8], bit, at);
             missed++;
         }
@@ -74,7 +78,8 @@ static unsigned change_each_byte(struct fs *fs, const uint8_t *key, size_t key_s
     return missed;
 }
 
-/* The row stands elsewhere: a bit of its key is changed. Only an entry may have another name. */
+/* The row stands elsewhere: a bit of its key is changed. Only an entry or an extended attribute may have another name.
+ */
 static unsigned change_each_key_byte(struct fs *fs, const uint8_t *key, size_t key_size, const uint8_t *value,
                                      size_t size, unsigned row)
 {
@@ -87,7 +92,7 @@ static unsigned change_each_key_byte(struct fs *fs, const uint8_t *key, size_t k
     for (size_t at = 0; at < key_size; at++) {
         memcpy(moved, key, key_size);
         moved[at] ^= (uint8_t)(1U << ((at + row) % 8));
-        if ((key[0] == 'D' && at >= 9) ||
+        if (((key[0] == 'D' || key[0] == 'X') && at >= 9) ||
             btree_get(fs->tree, NULL, (struct btree_slice){moved, key_size}, other, sizeof other, &other_size) == 0)
             continue;
         delete_row(fs, key, key_size);
@@ -133,12 +138,12 @@ static void test_every_byte(void **state)
 /* Some row, changed in some way. */
 static void plant_random(struct world *world, struct base_random *random)
 {
-    static const char tables[] = "CDIO";
+    static const char tables[] = "CDIOX";
     uint8_t key[BTREE_KEY_SIZE_MAX], value[16384], seek[9];
     struct btree_cursor *cursor;
     size_t key_size, value_size;
 
-    seek[0] = (uint8_t)tables[base_random_below(random, 4)];
+    seek[0] = (uint8_t)tables[base_random_below(random, 5)];
     base_put_be64(seek + 1, base_random_below(random, 12));
     assert_int_equal(btree_cursor_open(world->fs->tree, &cursor), 0);
     if (btree_cursor_seek(cursor, NULL, (struct btree_slice){seek, sizeof seek}) < 0)
@@ -187,6 +192,10 @@ static void use_everything(struct world *world, struct base_random *random)
         (void)fs_set_attributes(fs, &root_caller, inodes[i], &changes, &attributes);
         (void)fs_read(fs, inodes[i], 0, buffer, sizeof buffer);
         (void)fs_read_link(fs, inodes[i], target, sizeof target);
+        (void)fs_get_xattr(fs, inodes[i], "user.large", buffer, FS_XATTR_VALUE_SIZE_MAX);
+        (void)fs_list_xattrs(fs, &root_caller, inodes[i], (char *)buffer, sizeof buffer);
+        (void)fs_set_xattr(fs, inodes[i], "user.large", buffer, base_random_below(random, 20000), 0);
+        (void)fs_remove_xattr(fs, inodes[i], "user.short");
         (void)fs_content_free_steps(fs, inodes[i], 1U << 20);
     }
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
