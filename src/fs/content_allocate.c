@@ -367,6 +367,15 @@ static int check_room(const struct allocation *allocation)
 
 /* --- Requests ----------------------------------------------------------------------------------------------------- */
 
+/* An append-only file may have room reserved; nothing else of it changes but at its end. */
+static int check_flags(const struct allocation *allocation)
+{
+    const struct fs_attributes *attributes = &allocation->row.attributes;
+    bool only_reserves = (allocation->mode & ~(unsigned)FALLOC_FL_KEEP_SIZE) == 0;
+
+    return fs_flags_check_write(attributes, only_reserves ? attributes->size : UINT64_MAX);
+}
+
 static int allocate_locked(struct allocation *allocation)
 {
     uint8_t bytes[FS_INLINE_MAX];
@@ -379,7 +388,10 @@ static int allocate_locked(struct allocation *allocation)
     if (!S_ISREG(allocation->row.attributes.mode)) {
         return S_ISDIR(allocation->row.attributes.mode) ? -EISDIR : -ENODEV;
     }
-    ret = fs_freeing_finish(allocation->fs, allocation->inode, &allocation->row, allocation->end);
+    ret = check_flags(allocation);
+    if (ret == 0) {
+        ret = fs_freeing_finish(allocation->fs, allocation->inode, &allocation->row, allocation->end);
+    }
     if (ret < 0) {
         return ret;
     }

@@ -3,6 +3,8 @@
 #include "base/bytes.h"
 #include "content_fixture.h"
 
+#include <linux/falloc.h>
+
 #define CHUNKS 200U /* more than one step takes */
 
 /* One block in each chunk, with its number in it. */
@@ -103,18 +105,26 @@ static void test_interrupted(void **state)
 {
     const uint64_t all = CHUNKS * (uint64_t)FS_CHUNK_SIZE;
     struct fixture fixture;
-    uint64_t by_write, by_resize, shrunk, shrunk_little, removed, closed;
+    uint64_t by_write, by_resize, by_allocate, by_zero, by_punch, same, shrunk, shrunk_little, removed, closed;
 
     (void)state;
     fixture_init(&fixture, 4096, 0);
     by_write = make_large(fixture.fs, "by write");
     by_resize = make_large(fixture.fs, "by resize");
+    by_allocate = make_large(fixture.fs, "by allocate");
+    by_zero = make_large(fixture.fs, "by zero");
+    by_punch = make_large(fixture.fs, "by punch");
+    same = make_large(fixture.fs, "same size");
     shrunk = make_large(fixture.fs, "shrunk");
     shrunk_little = make_large(fixture.fs, "shrunk a little");
     removed = make_large(fixture.fs, "removed");
     closed = make_large(fixture.fs, "closed");
     leave_freeing(fixture.fs, by_write, 3);
     leave_freeing(fixture.fs, by_resize, 0);
+    leave_freeing(fixture.fs, by_allocate, 4);
+    leave_freeing(fixture.fs, by_zero, 5);
+    leave_freeing(fixture.fs, by_punch, 6);
+    leave_freeing(fixture.fs, same, 12);
     leave_freeing(fixture.fs, shrunk, 150);
     leave_freeing(fixture.fs, shrunk_little, 190);
     leave_freeing(fixture.fs, removed, 7);
@@ -128,6 +138,30 @@ static void test_interrupted(void **state)
     set_size(fixture.fs, by_resize, all);
     expect_chunks(fixture.fs, by_resize, 0, all);
     expect_no_freeing(fixture.fs, by_resize);
+
+    assert_int_equal(fs_allocate(fixture.fs, &root_caller, by_allocate, FALLOC_FL_KEEP_SIZE, 5 * FS_CHUNK_SIZE, 1), 0);
+    expect_no_freeing(fixture.fs, by_allocate);
+    assert_int_equal(get_attributes(fixture.fs, by_allocate).blocks, 5 * 8);
+    set_size(fixture.fs, by_allocate, all);
+    expect_chunks(fixture.fs, by_allocate, 4, all);
+
+    assert_int_equal(fs_allocate(fixture.fs, &root_caller, by_zero, FALLOC_FL_ZERO_RANGE, 5 * FS_CHUNK_SIZE, all), 0);
+    expect_no_freeing(fixture.fs, by_zero);
+    expect_chunks(fixture.fs, by_zero, 5, 5 * FS_CHUNK_SIZE + all);
+
+    /* All blocks of the file itself, and none of those that wait. */
+    assert_int_equal(fs_allocate(fixture.fs, &root_caller, by_punch, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+                                 6 * FS_CHUNK_SIZE),
+                     0);
+    assert_clean(fixture.fs);
+    assert_int_equal(
+        fs_allocate(fixture.fs, &root_caller, by_punch, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, all), 0);
+    expect_no_freeing(fixture.fs, by_punch);
+    assert_int_equal(get_attributes(fixture.fs, by_punch).blocks, 0);
+
+    set_size(fixture.fs, same, 12 * FS_CHUNK_SIZE);
+    expect_no_freeing(fixture.fs, same);
+    expect_chunks(fixture.fs, same, 12, 12 * FS_CHUNK_SIZE);
 
     set_size(fixture.fs, shrunk, 10 * FS_CHUNK_SIZE + 100);
     expect_no_freeing(fixture.fs, shrunk);

@@ -1,9 +1,13 @@
-/* Power cuts and failing hosts during writes and truncates of one file: what is found afterwards is the file as some
- * operation left it, none older than the last one whose sync was acknowledged; never a mixture. */
+/* Power cuts and failing hosts during writes, truncates and fallocates of one file: what is found afterwards is the
+ * file as some operation left it, none older than the last one whose sync was acknowledged; never a mixture. */
 #include "content_fixture.h"
+
+#include <limits.h>
+#include <linux/falloc.h>
 
 #define OPERATIONS  14U
 #define MODEL_SIZE  (600U << 10)
+#define NO_MODE     UINT_MAX
 #define ROUNDS      2U
 #define ROUNDS_LONG 100U
 
@@ -11,7 +15,8 @@
 struct history {
     uint8_t *bytes[OPERATIONS + 1];
     uint64_t sizes[OPERATIONS + 1];
-    uint64_t offsets[OPERATIONS + 1]; /* of the write; UINT64_MAX: a truncate */
+    uint64_t offsets[OPERATIONS + 1]; /* of the write or fallocate; UINT64_MAX: a truncate */
+    unsigned modes[OPERATIONS + 1];   /* of a fallocate; NO_MODE: a write */
     uint64_t lengths[OPERATIONS + 1];
 };
 
@@ -20,6 +25,20 @@ static uint64_t pick(struct base_random *random)
     static const uint64_t limits[] = {1, 768, FS_INLINE_MAX, STORE_BLOCK_SIZE, FS_CHUNK_SIZE};
 
     return limits[base_random_below(random, 5)] * base_random_below(random, 4) + base_random_below(random, 3);
+}
+
+static void plan_allocate(struct history *history, struct base_random *random, unsigned i)
+{
+    static const unsigned modes[] = {0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                     FALLOC_FL_ZERO_RANGE, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE};
+    uint64_t offset = history->offsets[i], end = offset + history->lengths[i], size = history->sizes[i];
+    unsigned mode = modes[base_random_below(random, 5)];
+
+    history->modes[i] = mode;
+    if ((mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) != 0 && offset < size)
+        memset(history->bytes[i] + offset, 0, (end < size ? end : size) - offset);
+    if ((mode & FALLOC_FL_KEEP_SIZE) == 0 && end > size)
+        history->sizes[i] = end;
 }
 
 static void plan_history(struct history *history, struct base_random *random)
@@ -43,6 +62,11 @@ static void plan_history(struct history *history, struct base_random *random)
         }
         history->offsets[i] = offset;
         history->lengths[i] = length;
+        history->modes[i] = NO_MODE;
+        if (base_random_below(random, 3) == 0) {
+            plan_allocate(history, random, i);
+            continue;
+        }
         fill_pattern(history->bytes[i] + offset, length, base_random_next(random));
         if (offset + length > history->sizes[i])
             history->sizes[i] = offset + length;
@@ -63,6 +87,8 @@ static int do_operation(struct fs *fs, uint64_t inode, const struct history *his
 
     if (history->offsets[i] == UINT64_MAX)
         return fs_set_attributes(fs, &root_caller, inode, &changes, &attributes);
+    if (history->modes[i] != NO_MODE)
+        return fs_allocate(fs, &root_caller, inode, history->modes[i], history->offsets[i], history->lengths[i]);
     result = fs_write(fs, &root_caller, inode, history->offsets[i], history->bytes[i] + history->offsets[i],
                       history->lengths[i]);
     return result < 0 ? (int)result : 0;
