@@ -1,8 +1,8 @@
 /* What the files of the check share. The check goes over the file once from below (store_check, btree_verify) and once
  * over all rows, table by table, in the order that lets each look at what came before:
  *
- *      others -> I (one record an inode) -> O -> D (names and subdirectories are counted) -> X -> verdicts -> C ->
- * leaks
+ *      others -> I (one record an inode) -> O -> D (names and subdirectories are counted) -> X -> verdicts on links
+ *      -> C -> leaks
  *
  * It keeps 32 bytes an inode and one bit a block of the file. It believes nothing: every row is decoded with bounds,
  * and what can't be decoded is a problem, not an error. When some rows can't be read at all, what would need all of
