@@ -178,6 +178,9 @@ int64_t fs_list_xattrs(struct fs *fs, const struct fs_caller *caller, uint64_t i
 
 /* Adds one to the inode's lookup count. -ENOENT. */
 int fs_lookup(struct fs *fs, uint64_t parent, const char *name, struct fs_entry *ret_entry);
+/* The inode itself, or its parent if it is a directory, by number alone (file handles). Adds one to the lookup count.
+ * -ENOENT: it has no name any more, or never was; -ENOTDIR: only directories know their parents. */
+int fs_lookup_number(struct fs *fs, uint64_t inode, bool parent, struct fs_entry *ret_entry);
 void fs_forget(struct fs *fs, uint64_t inode, uint64_t count);
 /* Lookup counts held, for tests of balance: inodes in use and the sum of counts. */
 void fs_get_use(struct fs *fs, uint64_t *ret_inodes, uint64_t *ret_lookups);
@@ -200,6 +203,10 @@ int fs_rmdir(struct fs *fs, uint64_t parent, const char *name);  /* -ENOTDIR, -E
 /* flags: RENAME_NOREPLACE, RENAME_EXCHANGE (linux/fs.h); others: -EINVAL. */
 int fs_rename(struct fs *fs, uint64_t parent, const char *name, uint64_t new_parent, const char *new_name,
               unsigned flags);
+/* The same, and in the place of the old name comes a whiteout, as overlayfs has them: a character device 0, 0 without
+ * permissions, owned by the caller. flags: 0 or RENAME_NOREPLACE. */
+int fs_rename_leaving_whiteout(struct fs *fs, const struct fs_caller *caller, uint64_t parent, const char *name,
+                               uint64_t new_parent, const char *new_name, unsigned flags);
 /* NUL-terminated; -EINVAL for what is no symlink. */
 int fs_read_link(struct fs *fs, uint64_t inode, char *buffer, size_t buffer_size);
 

@@ -31,7 +31,9 @@ void front_init(void *context, struct fuse_conn_info *connection)
     want(connection, FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO, true);
     /* Locks stay the kernel's: without OPEN there is no RELEASE that could let them go. */
     want(connection, FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS, false);
-    want(connection, FUSE_CAP_EXPORT_SUPPORT, false);
+    /* File handles (NFS, open_by_handle_at) outlive the kernel's memory of an inode: it then looks up "." of a number.
+     */
+    want(connection, FUSE_CAP_EXPORT_SUPPORT, true);
     /* A default ACL takes the umask's place, so the umask is left to us with ACLs. */
     want(connection, FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK, has_acls);
 #ifdef FUSE_CAP_SETXATTR_EXT

@@ -149,6 +149,9 @@ void front_signals_stop(struct front_signals *signals);
  * for the only thread that serves, unless it is serving: then there is nothing to wait for. */
 uint64_t front_wait_for_mapped_writes(struct front *front);
 
+/* Answers the message if it is a STATX (statx.c); false: it is something else. */
+bool front_statx_answer(struct front *front, int descriptor, const void *message);
+
 extern const struct fuse_custom_io front_wire_io;
 /* Whether the SETXATTR that this thread received last, of an access ACL, comes from one who may not keep S_ISGID. */
 bool front_wire_clears_set_gid(void);
@@ -177,6 +180,8 @@ int front_settle(fuse_req_t request, enum front_change change, int result);
 
 struct front *front_of(fuse_req_t request);
 struct fs_caller front_caller(fuse_req_t request);
+/* The number of errno that a program may see for a negative result. */
+int front_visible_error(int result);
 void front_reply_result(fuse_req_t request, int result); /* 0 or negative errno */
 void front_reply_attributes(fuse_req_t request, int result, const struct fs_attributes *attributes);
 /* Gives the lookup count back when the kernel did not take the answer. */

@@ -34,7 +34,7 @@ int front_settle(fuse_req_t request, enum front_change change, int result)
 }
 
 /* What a program may see. The layers below use some numbers in a sense of their own. */
-static int visible_error(int result)
+int front_visible_error(int result)
 {
     switch (-result) {
     case EUCLEAN:         /* damage in what was touched */
@@ -52,7 +52,7 @@ static int visible_error(int result)
 
 void front_reply_result(fuse_req_t request, int result)
 {
-    (void)fuse_reply_err(request, visible_error(result));
+    (void)fuse_reply_err(request, front_visible_error(result));
 }
 
 void front_fill_stat(const struct fs_attributes *attributes, struct stat *ret_stat)

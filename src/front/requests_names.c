@@ -3,13 +3,27 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <linux/fs.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+/* "." and "..": what a file handle names and the kernel has forgotten. */
+static bool is_dots(const char *name)
+{
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
 void front_lookup(fuse_req_t request, fuse_ino_t parent, const char *name)
 {
+    struct fs *fs = front_of(request)->fs;
     struct fs_entry entry;
-    int result = fs_lookup(front_of(request)->fs, parent, name, &entry);
+
+    if (is_dots(name)) {
+        front_reply_entry(request, fs_lookup_number(fs, parent, name[1] == '.', &entry), &entry);
+        return;
+    }
+    int result = fs_lookup(fs, parent, name, &entry);
 
     if (result == -ENOENT) {
         /* The kernel remembers that there is no such name. */
@@ -127,7 +141,11 @@ void front_rmdir(fuse_req_t request, fuse_ino_t parent, const char *name)
 void front_rename(fuse_req_t request, fuse_ino_t parent, const char *name, fuse_ino_t new_parent, const char *new_name,
                   unsigned flags)
 {
-    int result = fs_rename(front_of(request)->fs, parent, name, new_parent, new_name, flags);
+    struct fs_caller caller = front_caller(request);
+    struct fs *fs = front_of(request)->fs;
+    int result = flags & RENAME_WHITEOUT ? fs_rename_leaving_whiteout(fs, &caller, parent, name, new_parent, new_name,
+                                                                      flags & ~(unsigned)RENAME_WHITEOUT)
+                                         : fs_rename(fs, parent, name, new_parent, new_name, flags);
 
     front_reply_result(request, front_settle(request, FRONT_CHANGE_NAMES, result));
 }

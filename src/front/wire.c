@@ -1,12 +1,13 @@
-/* Every message between kernel and libfuse passes here: requests are counted by opcode, and the reply to INIT gets the
- * flags that libfuse 3.14 does not pass on. INIT is the first request and is answered before a second thread exists;
- * its reply is also the moment from which the mount answers.
+/* Every message between kernel and libfuse passes here: requests are counted by opcode, those that libfuse 3.14 does
+ * not know are answered, and the reply to INIT gets the flags that it does not pass on. INIT is the first request and
+ * is answered before a second thread exists; its reply is also the moment from which the mount answers.
  *
  * Both hooks keep to the contract of read(2) and writev(2), errno included: libfuse looks at it. */
 #include "internal.h"
 
 #include <errno.h>
 #include <linux/fuse.h>
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -78,16 +79,32 @@ static size_t shorten_setxattr(char *buffer, size_t size)
     return size - surplus;
 }
 
+/* libfuse lets its threads be cancelled while they wait here: not while one holds locks of fs/. */
+static bool answer_here(struct front *front, int descriptor, const void *message)
+{
+    int state;
+
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    bool is_answered = front_statx_answer(front, descriptor, message);
+    (void)pthread_setcancelstate(state, NULL);
+    return is_answered;
+}
+
 static ssize_t wire_read(int descriptor, void *buffer, size_t size, void *context)
 {
     struct front *front = context;
-    ssize_t received = read(descriptor, buffer, size);
+    ssize_t received;
+    bool is_whole;
 
-    if (received >= (ssize_t)sizeof(struct fuse_in_header)) {
-        see_request(front, buffer, (size_t)received);
-        if (extra_flags(front) & FUSE_SETXATTR_EXT) {
-            received = (ssize_t)shorten_setxattr(buffer, (size_t)received);
+    do {
+        received = read(descriptor, buffer, size);
+        is_whole = received >= (ssize_t)sizeof(struct fuse_in_header);
+        if (is_whole) {
+            see_request(front, buffer, (size_t)received);
         }
+    } while (is_whole && answer_here(front, descriptor, buffer));
+    if (is_whole && (extra_flags(front) & FUSE_SETXATTR_EXT)) {
+        received = (ssize_t)shorten_setxattr(buffer, (size_t)received);
     }
     return received;
 }

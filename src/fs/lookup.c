@@ -1,4 +1,4 @@
-/* Finding an inode by its name, and reading a symlink.
+/* Finding an inode by its name or number, and reading a symlink.
  *
  * The parent's lock, held shared, keeps the entry and so the child in being until the lookup count is up. The child's
  * row is read without the child's lock: one row read is atomic, a lookup needs nothing else of the child, and so a
@@ -43,6 +43,54 @@ int fs_lookup(struct fs *fs, uint64_t parent, const char *name, struct fs_entry 
     }
     base_latch_lock_shared(&inode->latch);
     error = lookup_locked(fs, parent, name, name_size, &row);
+    base_latch_unlock_shared(&inode->latch);
+    fs_inode_release(fs, inode);
+    if (!error) {
+        ret_entry->attributes = row.attributes;
+    }
+    return error;
+}
+
+/* Inode locked, so that it keeps its name until the lookup count is up. */
+static int lookup_number_locked(struct fs *fs, uint64_t number, struct fs_inode_row *ret_row)
+{
+    struct fs_inode_row row;
+    int error = fs_inode_row_read(fs, NULL, number, &row);
+    if (!error && row.attributes.link_count == 0) {
+        error = -ENOENT;
+    }
+    if (!error) {
+        error = fs_inode_add_lookup(fs, number);
+    }
+    if (!error) {
+        *ret_row = row;
+    }
+    return error;
+}
+
+static int parent_of(struct fs *fs, uint64_t number, uint64_t *ret_parent)
+{
+    struct fs_inode_row row;
+    int error = fs_directory_row_read(fs, NULL, number, &row);
+    if (!error) {
+        *ret_parent = row.parent;
+    }
+    return error;
+}
+
+int fs_lookup_number(struct fs *fs, uint64_t number, bool parent, struct fs_entry *ret_entry)
+{
+    struct fs_inode *inode;
+    struct fs_inode_row row;
+    int error = parent ? parent_of(fs, number, &number) : 0;
+    if (!error) {
+        error = fs_inode_acquire(fs, number, &inode);
+    }
+    if (error) {
+        return error;
+    }
+    base_latch_lock_shared(&inode->latch);
+    error = lookup_number_locked(fs, number, &row);
     base_latch_unlock_shared(&inode->latch);
     fs_inode_release(fs, inode);
     if (!error) {

@@ -1,4 +1,4 @@
-/* Rename: plain, over what is there, NOREPLACE, EXCHANGE.
+/* Rename: plain, over what is there, NOREPLACE, EXCHANGE, leaving a whiteout.
  *
  * As in unlink.c the two names are read without a lock, their inodes and both parents locked in ascending order, and
  * the names read again.
@@ -8,7 +8,8 @@
  * chain of parents above any directory stands still, and is walked without locking the inodes on it. A directory on the
  * chain can't be removed meanwhile: it is not empty, or it is one of the locked parents.
  *
- * Rows: both entries, both inodes, both parents, and the orphan's row of what is replaced. */
+ * Rows: both entries, both inodes, both parents, and the orphan's row of what is replaced; a whiteout's row and now and
+ * then the superinode's. */
 #include "ancestors.h"
 #include "base/clock.h"
 #include "names.h"
@@ -23,6 +24,9 @@ struct renaming {
     const char *name, *new_name;
     size_t name_size, new_name_size;
     unsigned flags;
+    const struct fs_caller *whiteout_owner; /* NULL: the old name goes */
+    struct fs_inode_row whiteout_row;
+    bool raise;                         /* the superinode row must be raised for the whiteout */
     struct fs_entry_row source, target; /* what the names lead to; inode 0: nothing */
     struct fs_inode_row source_row, target_row, parent_row, other_parent_row;
     struct fs_inode_row *new_parent_row; /* parent_row when both are one directory */
@@ -162,7 +166,7 @@ static int change_rows(struct renaming *renaming)
     struct fs_attributes *target = &renaming->target_row.attributes;
 
     /* What leaves the new parent, and whether it comes to the old one. */
-    int entries_lost = has_target, entries_back = exchange;
+    int entries_lost = has_target, entries_back = exchange || renaming->whiteout_owner;
     int directories_back = exchange ? target_directories : 0;
     int error;
     if (renaming->new_parent_row == &renaming->parent_row) {
@@ -195,12 +199,44 @@ static int change_rows(struct renaming *renaming)
     return 0;
 }
 
+static void fill_whiteout(struct renaming *renaming)
+{
+    renaming->whiteout_row.attributes = (struct fs_attributes){
+        .inode = fs_number_take(renaming->fs, &renaming->raise),
+        .access_time = renaming->now,
+        .modification_time = renaming->now,
+        .change_time = renaming->now,
+        .birth_time = renaming->now,
+        .mode = S_IFCHR,
+        .link_count = 1,
+        .uid = renaming->whiteout_owner->uid,
+        .gid = renaming->whiteout_owner->gid,
+    };
+}
+
+static int write_whiteout(struct renaming *renaming, struct txn *txn)
+{
+    struct fs *fs = renaming->fs;
+    uint64_t inode = renaming->whiteout_row.attributes.inode;
+    struct fs_entry_row entry = {.inode = inode, .type = S_IFCHR};
+    int error = renaming->raise ? fs_number_raise(fs, txn, inode) : 0;
+    if (!error) {
+        error = fs_inode_row_write(fs, txn, inode, &renaming->whiteout_row, true, NULL);
+    }
+    if (!error) {
+        error = fs_entry_put(fs, txn, renaming->parent, renaming->name, renaming->name_size, &entry);
+    }
+    return error;
+}
+
 static int write_entries(struct renaming *renaming, struct txn *txn)
 {
     struct fs *fs = renaming->fs;
     int error;
     if (is_exchange(renaming)) {
         error = fs_entry_put(fs, txn, renaming->parent, renaming->name, renaming->name_size, &renaming->target);
+    } else if (renaming->whiteout_owner) {
+        error = write_whiteout(renaming, txn);
     } else {
         error = fs_entry_delete(fs, txn, renaming->parent, renaming->name, renaming->name_size);
     }
@@ -249,6 +285,10 @@ static int rename_locked(struct renaming *renaming, const struct fs_lock_set *se
     bool two_parents = renaming->parent != renaming->new_parent, has_target = renaming->target.inode != 0;
     bool target_is_orphan = has_target && renaming->target_row.attributes.link_count == 0;
     uint32_t row_changes = 4U + two_parents + has_target + target_is_orphan;
+    if (renaming->whiteout_owner) {
+        fill_whiteout(renaming);
+        row_changes += 1U + renaming->raise;
+    }
     error = fs_row_changes_begin(renaming->fs, row_changes, 0, false, &txn);
     if (error) {
         return error;
@@ -256,6 +296,9 @@ static int rename_locked(struct renaming *renaming, const struct fs_lock_set *se
     error = write_entries(renaming, txn);
     if (!error) {
         error = write_inodes(renaming, txn, target_is_orphan);
+    }
+    if (!error && renaming->raise) {
+        fs_number_raised(renaming->fs, renaming->whiteout_row.attributes.inode);
     }
     error = fs_row_changes_end(txn, error);
     if (!error && target_is_orphan) {
@@ -297,26 +340,42 @@ static int rename_if_unchanged(struct renaming *renaming)
     return error;
 }
 
-int fs_rename(struct fs *fs, uint64_t parent, const char *name, uint64_t new_parent, const char *new_name,
-              unsigned flags)
+static int rename_names(struct renaming *renaming)
 {
-    struct renaming renaming = {
-        .fs = fs, .parent = parent, .new_parent = new_parent, .name = name, .new_name = new_name, .flags = flags};
-    if (flags != 0 && flags != RENAME_NOREPLACE && flags != RENAME_EXCHANGE) {
-        return -EINVAL;
-    }
-    int error = fs_name_check(name, &renaming.name_size);
+    int error = fs_name_check(renaming->name, &renaming->name_size);
     if (!error) {
-        error = fs_name_check(new_name, &renaming.new_name_size);
+        error = fs_name_check(renaming->new_name, &renaming->new_name_size);
     }
     if (error) {
         return error;
     }
     do {
-        error = read_names(&renaming, &renaming.source, &renaming.target);
+        error = read_names(renaming, &renaming->source, &renaming->target);
         if (!error) {
-            error = rename_if_unchanged(&renaming);
+            error = rename_if_unchanged(renaming);
         }
     } while (error == -EAGAIN);
     return error;
+}
+
+int fs_rename(struct fs *fs, uint64_t parent, const char *name, uint64_t new_parent, const char *new_name,
+              unsigned flags)
+{
+    struct renaming renaming = {
+        .fs = fs, .parent = parent, .new_parent = new_parent, .name = name, .new_name = new_name, .flags = flags};
+    bool is_known = flags == 0 || flags == RENAME_NOREPLACE || flags == RENAME_EXCHANGE;
+    return is_known ? rename_names(&renaming) : -EINVAL;
+}
+
+int fs_rename_leaving_whiteout(struct fs *fs, const struct fs_caller *caller, uint64_t parent, const char *name,
+                               uint64_t new_parent, const char *new_name, unsigned flags)
+{
+    struct renaming renaming = {.fs = fs,
+                                .parent = parent,
+                                .new_parent = new_parent,
+                                .name = name,
+                                .new_name = new_name,
+                                .flags = flags,
+                                .whiteout_owner = caller};
+    return flags == 0 || flags == RENAME_NOREPLACE ? rename_names(&renaming) : -EINVAL;
 }

@@ -3,6 +3,7 @@
 #include "support/fs_fixture.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/fs.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -97,6 +98,7 @@ static void test_immutable_file(void **state)
     set_flags(file, FS_FLAG_IMMUTABLE);
     check_refusals(file);
     assert_int_equal(write_at(file, 4, "x"), -EPERM);
+    assert_int_equal(fs_allocate(fixture.fs, &root, file, FALLOC_FL_KEEP_SIZE, 0, 4096), -EPERM);
     assert_int_equal(change(file, FS_SET_ACCESS_TIME_NOW | FS_SET_MODIFICATION_TIME_NOW), -EPERM);
     assert_int_equal(fs_read(fixture.fs, file, 0, text, sizeof text), 4);
 
@@ -115,6 +117,9 @@ static void test_append_only_file(void **state)
     fs_fixture_write(&fixture, file, 0, "text", 4);
     set_flags(file, FS_FLAG_APPEND);
     check_refusals(file);
+    assert_int_equal(fs_allocate(fixture.fs, &root, file, FALLOC_FL_KEEP_SIZE, 0, 4096), 0);
+    assert_int_equal(fs_allocate(fixture.fs, &root, file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096), -EPERM);
+    assert_int_equal(fs_allocate(fixture.fs, &root, file, FALLOC_FL_ZERO_RANGE, 0, 4096), -EPERM);
     assert_int_equal(write_at(file, 4, "more"), 4);
     assert_int_equal(write_at(file, 4, "more"), -EPERM);
     assert_int_equal(change(file, FS_SET_ACCESS_TIME_NOW | FS_SET_MODIFICATION_TIME_NOW), 0);

@@ -303,6 +303,39 @@ static void memory_of_inodes_in_use_is_bounded(void **state)
     assert_in_range(statistics.inode_bytes, 1, 256);
 }
 
+static int number_error(uint64_t number, bool parent)
+{
+    struct fs_entry entry;
+    return fs_lookup_number(fixture.fs, number, parent, &entry);
+}
+
+static void lookup_by_number(void **state)
+{
+    (void)state;
+    struct fs_entry entry;
+    uint64_t directory = fs_fixture_make(&fixture, FS_ROOT_INODE, "directory", S_IFDIR | 0755);
+    uint64_t file = fs_fixture_make(&fixture, directory, "file", S_IFREG | 0644);
+    uint64_t pairs[][3] = {{file, false, file},
+                           {directory, false, directory},
+                           {directory, true, FS_ROOT_INODE},
+                           {FS_ROOT_INODE, true, FS_ROOT_INODE}};
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
+        assert_int_equal(fs_lookup_number(fixture.fs, pairs[i][0], pairs[i][1], &entry), 0);
+        assert_int_equal(entry.attributes.inode, pairs[i][2]);
+        fs_forget(fixture.fs, entry.attributes.inode, 1);
+    }
+    assert_int_equal(number_error(file, true), -ENOTDIR);
+    assert_int_equal(number_error(4711, false), -ENOENT);
+    assert_int_equal(number_error(4711, true), -ENOENT);
+    assert_int_equal(number_error(0, false), -ENOENT);
+    /* Unlinked, in use and then gone. */
+    assert_int_equal(fs_fixture_lookup(&fixture, directory, "file"), file);
+    assert_int_equal(fs_unlink(fixture.fs, directory, "file"), 0);
+    assert_int_equal(number_error(file, false), -ENOENT);
+    fs_forget(fixture.fs, file, 1);
+    assert_int_equal(number_error(file, false), -ENOENT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -315,6 +348,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(times_of_unlink, setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_is_made_in_a_removed_directory, setup, teardown),
         cmocka_unit_test_setup_teardown(lookup_counts_balance, setup, teardown),
+        cmocka_unit_test_setup_teardown(lookup_by_number, setup, teardown),
         cmocka_unit_test_setup_teardown(memory_of_inodes_in_use_is_bounded, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -245,6 +245,46 @@ static void other_errors(void **state)
     assert_int_equal(fs_rename(fixture.fs, 4711, "file", FS_ROOT_INODE, "x", 0), -ENOENT);
 }
 
+/* Between two directories and within one, over nothing and over a file, over numbers that need a raise. */
+static void whiteouts(void **state)
+{
+    (void)state;
+    uint64_t left = fs_fixture_make(&fixture, FS_ROOT_INODE, "left", S_IFDIR | 0755);
+    uint64_t right = fs_fixture_make(&fixture, FS_ROOT_INODE, "right", S_IFDIR | 0755);
+    for (int i = 0; i < 300; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "name%d", i);
+        uint64_t target = i % 2 ? left : right;
+        bool over = i % 3 == 0;
+        uint64_t file = fs_fixture_make(&fixture, left, name, i % 5 ? S_IFREG | 0644 : S_IFDIR | 0755);
+        uint64_t victim =
+            over ? fs_fixture_make(&fixture, target, "target", i % 5 ? S_IFREG | 0644 : S_IFDIR | 0755) : 0;
+        if (over) {
+            assert_int_equal(fs_rename_leaving_whiteout(fixture.fs, &fs_fixture_user, left, name, target, "target",
+                                                        RENAME_NOREPLACE),
+                             -EEXIST);
+        }
+        assert_int_equal(fs_rename_leaving_whiteout(fixture.fs, &fs_fixture_user, left, name, target, "target", 0), 0);
+        struct fs_attributes whiteout = fs_fixture_attributes(&fixture, fs_fixture_find(&fixture, left, name));
+        assert_int_equal(whiteout.mode, S_IFCHR);
+        assert_int_equal(whiteout.device, 0);
+        assert_int_equal(whiteout.link_count, 1);
+        assert_int_equal(whiteout.uid, fs_fixture_user.uid);
+        assert_int_equal(fs_fixture_find(&fixture, target, "target"), file);
+        assert_int_not_equal(file, victim);
+        assert_int_equal(i % 5 ? fs_unlink(fixture.fs, target, "target") : fs_rmdir(fixture.fs, target, "target"), 0);
+        if (i % 100 == 0) {
+            fs_fixture_reopen(&fixture);
+        }
+    }
+    assert_int_equal(fs_fixture_attributes(&fixture, left).size, 300);
+    assert_int_equal(fs_fixture_attributes(&fixture, left).link_count, 2);
+    assert_int_equal(fs_fixture_attributes(&fixture, right).size, 0);
+    assert_int_equal(
+        fs_rename_leaving_whiteout(fixture.fs, &fs_fixture_user, left, "name0", right, "x", RENAME_EXCHANGE), -EINVAL);
+    assert_int_equal(fs_rename_leaving_whiteout(fixture.fs, &fs_fixture_user, left, "none", right, "x", 0), -ENOENT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +292,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(two_names_of_one_inode, setup, teardown),
         cmocka_unit_test_setup_teardown(not_below_itself, setup, teardown),
         cmocka_unit_test_setup_teardown(other_errors, setup, teardown),
+        cmocka_unit_test_setup_teardown(whiteouts, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
