@@ -34,6 +34,7 @@ struct allocation {
     unsigned mode;
     uint64_t offset, end;
     struct fs_inode_row row; /* as committed last */
+    bool takes_space;        /* the step begun last did: a smaller one would only leave a part done on a full disk */
 };
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
@@ -193,6 +194,7 @@ static int commit_step(struct allocation *allocation, struct fs_change *change, 
     struct txn *txn;
     int ret = fs_txn_begin(fs, &need, &txn);
 
+    allocation->takes_space = change->takes_space;
     if (ret < 0) {
         return ret;
     }
@@ -294,7 +296,7 @@ static int do_steps(struct allocation *allocation)
 
     while (ret == 0 && at < allocation->end) {
         ret = is_punch(allocation) ? punch_from(allocation, chunks, at, &at) : fill_from(allocation, chunks, at, &at);
-        if (ret == -ENOSPC && chunks > 1) {
+        if (ret == -ENOSPC && chunks > 1 && !allocation->takes_space) {
             chunks = chunks > SMALLER_STEP ? chunks / SMALLER_STEP : 1;
             ret = 0;
         }

@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/falloc.h>
 #include <linux/fs.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,6 +31,7 @@ enum {
     DURABLE_MAX = 5,
     NODES_MAX = 400,
     WRITE_MAX = 300000,
+    ALLOCATE_MAX = 300000, /* one step, even in the smallest pool: a power cut leaves it whole or absent */
     SIZE_SMALL = 5000,
     SIZE_LARGE = 1 << 20,
     SIZE_SPARSE = 32 << 20,
@@ -263,6 +265,18 @@ static void do_write(struct run *run)
     write_at(run, inode, offset, size);
 }
 
+static void do_allocate(struct run *run)
+{
+    static const unsigned modes[] = {0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                     FALLOC_FL_ZERO_RANGE, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE};
+    struct fs_caller caller = {.uid = (uid_t)below(run, 2)};
+    uint64_t inode = any_of_type(run, S_IFREG), offset = any_size(run), size = 1 + below(run, ALLOCATE_MAX);
+    unsigned mode = modes[below(run, 5)];
+    int result = fs_allocate(run->fixture.fs, &caller, inode, mode, offset, size);
+    if (happened(run, result))
+        check_result(run, "fallocate", result, model_fs_allocate(run->model, &caller, inode, mode, offset, size));
+}
+
 static void do_append(struct run *run)
 {
     uint64_t inode = any_of_type(run, S_IFREG);
@@ -453,9 +467,9 @@ static void perform(struct run *run, void (*operation)(struct run *))
 static void do_something(struct run *run)
 {
     static void (*const operations[])(struct run *) = {
-        do_make,   do_make,   do_make,   do_make,   do_link,           do_remove,         do_remove,
-        do_remove, do_rename, do_rename, do_rename, do_set_attributes, do_set_attributes, do_write,
-        do_write,  do_write,  do_read,   do_lookup, do_lookup,         do_forget,         do_forget,
+        do_make,     do_make,     do_make,   do_make,           do_link,           do_remove, do_remove, do_remove,
+        do_rename,   do_rename,   do_rename, do_set_attributes, do_set_attributes, do_write,  do_write,  do_write,
+        do_allocate, do_allocate, do_read,   do_lookup,         do_lookup,         do_forget, do_forget,
     };
     perform(run, operations[below(run, sizeof operations / sizeof operations[0])]);
 }

@@ -2,6 +2,7 @@
 #include "support/model_internal.h"
 
 #include <errno.h>
+#include <linux/falloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -88,6 +89,35 @@ int64_t model_fs_write(struct model_fs *model, const struct fs_caller *caller, u
     model_clear_set_id(node, caller);
     node->touched |= MODEL_TIME_MODIFICATION | MODEL_TIME_CHANGE;
     return (int64_t)size;
+}
+
+static void make_zero(struct model_node *node, uint64_t from, uint64_t to)
+{
+    for (uint64_t at = from, part; at < to; at += part) {
+        part = PAGE_SIZE - at % PAGE_SIZE;
+        if (part > to - at)
+            part = to - at;
+        if (node->pages[at / PAGE_SIZE])
+            memset(own_page(node, at / PAGE_SIZE) + at % PAGE_SIZE, 0, part);
+    }
+}
+
+int model_fs_allocate(struct model_fs *model, const struct fs_caller *caller, uint64_t inode, unsigned mode,
+                      uint64_t offset, uint64_t size)
+{
+    struct model_node *node = model_fs_find(model, inode);
+    uint64_t end = offset + size;
+    if (!node)
+        return -ENOENT;
+    if (!S_ISREG(node->attributes.mode))
+        return S_ISDIR(node->attributes.mode) ? -EISDIR : -ENODEV;
+    if (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
+        make_zero(node, offset, end < node->attributes.size ? end : node->attributes.size);
+    if (!(mode & FALLOC_FL_KEEP_SIZE) && end > node->attributes.size)
+        model_contents_truncate(node, end);
+    model_clear_set_id(node, caller);
+    node->touched |= MODEL_TIME_MODIFICATION | MODEL_TIME_CHANGE;
+    return 0;
 }
 
 int64_t model_fs_read(struct model_fs *model, uint64_t inode, uint64_t offset, void *buffer, size_t size)

@@ -64,6 +64,8 @@ int model_fs_set_attributes(struct model_fs *model, const struct fs_caller *call
                             const struct fs_changes *changes);
 int64_t model_fs_write(struct model_fs *model, const struct fs_caller *caller, uint64_t inode, uint64_t offset,
                        const void *bytes, size_t size);
+int model_fs_allocate(struct model_fs *model, const struct fs_caller *caller, uint64_t inode, unsigned mode,
+                      uint64_t offset, uint64_t size);
 int64_t model_fs_read(struct model_fs *model, uint64_t inode, uint64_t offset, void *buffer, size_t size);
 /* Nobody uses anything any more: unlinked inodes go. */
 void model_fs_restart(struct model_fs *model);
