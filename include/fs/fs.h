@@ -241,6 +241,13 @@ int fs_allocate(struct fs *fs, const struct fs_caller *caller, uint64_t inode, u
  * the end of the file on. */
 int64_t fs_seek(struct fs *fs, uint64_t inode, uint64_t offset, int whence);
 
+/* copy_file_range: like reading and writing it, with holes kept, in several operations in ascending order. Returns how
+ * many bytes were copied: less than size at the end of the source, when a later operation failed, and after 64 MiB of
+ * data. The same inode twice is allowed, an overlap is -EINVAL; -EISDIR, -EINVAL for what is no regular file; -EFBIG
+ * where the target would begin at FS_FILE_SIZE_MAX. */
+int64_t fs_copy_range(struct fs *fs, const struct fs_caller *caller, uint64_t from, uint64_t from_offset, uint64_t to,
+                      uint64_t to_offset, uint64_t size);
+
 /* --- Directories -------------------------------------------------------------------------------------------------- */
 
 struct fs_directory;

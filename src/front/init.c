@@ -71,6 +71,7 @@ const struct fuse_lowlevel_ops front_operations = {
     .fsync = front_fsync,
     .fallocate = front_fallocate,
     .lseek = front_lseek,
+    .copy_file_range = front_copy_file_range,
     .opendir = front_opendir,
     .readdir = front_readdir,
     .readdirplus = front_readdirplus,

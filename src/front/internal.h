@@ -232,6 +232,8 @@ void front_fsync(fuse_req_t request, fuse_ino_t inode, int data_only, struct fus
 void front_fallocate(fuse_req_t request, fuse_ino_t inode, int mode, off_t offset, off_t size,
                      struct fuse_file_info *info);
 void front_lseek(fuse_req_t request, fuse_ino_t inode, off_t offset, int whence, struct fuse_file_info *info);
+void front_copy_file_range(fuse_req_t request, fuse_ino_t from, off_t from_offset, struct fuse_file_info *from_info,
+                           fuse_ino_t to, off_t to_offset, struct fuse_file_info *to_info, size_t size, int flags);
 
 void front_opendir(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info);
 void front_readdir(fuse_req_t request, fuse_ino_t inode, size_t size, off_t offset, struct fuse_file_info *info);

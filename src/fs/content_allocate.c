@@ -424,11 +424,18 @@ static int check_mode(unsigned mode)
     }
 }
 
+int fs_content_allocate(struct fs *fs, const struct fs_caller *caller, uint64_t inode, unsigned mode, uint64_t offset,
+                        uint64_t size)
+{
+    struct allocation allocation = {
+        .fs = fs, .caller = caller, .inode = inode, .mode = mode, .offset = offset, .end = offset + size};
+
+    return allocate_locked(&allocation);
+}
+
 int fs_allocate(struct fs *fs, const struct fs_caller *caller, uint64_t number, unsigned mode, uint64_t offset,
                 uint64_t size)
 {
-    struct allocation allocation = {
-        .fs = fs, .caller = caller, .inode = number, .mode = mode, .offset = offset, .end = offset + size};
     struct fs_inode *inode;
     int ret = check_mode(mode);
 
@@ -446,7 +453,7 @@ int fs_allocate(struct fs *fs, const struct fs_caller *caller, uint64_t number, 
         return ret;
     }
     base_latch_lock_exclusive(&inode->latch);
-    ret = allocate_locked(&allocation);
+    ret = fs_content_allocate(fs, caller, number, mode, offset, size);
     base_latch_unlock_exclusive(&inode->latch);
     fs_inode_release(fs, inode);
     return ret;

@@ -83,7 +83,7 @@ static int64_t seek_pieces(struct fs *fs, uint64_t inode, uint64_t size, uint64_
     return offset < end ? (int64_t)offset : -ENXIO;
 }
 
-static int64_t seek_locked(struct fs *fs, uint64_t inode, uint64_t offset, int whence)
+int64_t fs_content_seek(struct fs *fs, uint64_t inode, uint64_t offset, int whence)
 {
     struct fs_content_walk walk;
     struct fs_inode_row row;
@@ -131,7 +131,7 @@ int64_t fs_seek(struct fs *fs, uint64_t number, uint64_t offset, int whence)
         return result;
     }
     base_latch_lock_shared(&inode->latch);
-    result = seek_locked(fs, number, offset, whence);
+    result = fs_content_seek(fs, number, offset, whence);
     base_latch_unlock_shared(&inode->latch);
     fs_inode_release(fs, inode);
     return result;

@@ -284,10 +284,17 @@ static int64_t write_locked(struct request *request, uint64_t offset, const uint
     return ret < 0 ? ret : (int64_t)size;
 }
 
+int64_t fs_content_write(struct fs *fs, const struct fs_caller *caller, uint64_t inode, uint64_t offset,
+                         const void *bytes, size_t size)
+{
+    struct request request = {.fs = fs, .caller = caller, .inode = inode};
+
+    return write_locked(&request, offset, bytes, size);
+}
+
 int64_t fs_write(struct fs *fs, const struct fs_caller *caller, uint64_t number, uint64_t offset, const void *bytes,
                  size_t size)
 {
-    struct request request = {.fs = fs, .caller = caller, .inode = number};
     struct fs_inode *inode;
     int64_t result;
 
@@ -302,7 +309,7 @@ int64_t fs_write(struct fs *fs, const struct fs_caller *caller, uint64_t number,
         return result;
     }
     base_latch_lock_exclusive(&inode->latch);
-    result = write_locked(&request, offset, bytes, size);
+    result = fs_content_write(fs, caller, number, offset, bytes, size);
     base_latch_unlock_exclusive(&inode->latch);
     fs_inode_release(fs, inode);
     return result;

@@ -76,6 +76,14 @@ size_t fs_key_freeing(uint8_t *key, uint64_t inode, uint64_t from);
 int64_t fs_content_read(struct fs *fs, uint64_t inode, uint64_t size, uint64_t offset, void *buffer,
                         size_t buffer_size);
 
+/* fs_write, fs_allocate and fs_seek of an inode whose lock is held (exclusive; for seek shared suffices), with no txn
+ * open. Arguments are checked already: the ranges are not empty and end below FS_FILE_SIZE_MAX. */
+int64_t fs_content_write(struct fs *fs, const struct fs_caller *caller, uint64_t inode, uint64_t offset,
+                         const void *bytes, size_t size);
+int fs_content_allocate(struct fs *fs, const struct fs_caller *caller, uint64_t inode, unsigned mode, uint64_t offset,
+                        uint64_t size);
+int64_t fs_content_seek(struct fs *fs, uint64_t inode, uint64_t offset, int whence);
+
 /* Sets the size and all other attributes in one transaction: old is the row as it is, new what it becomes
  * (new->attributes.size is the new size; content_blocks and blocks are filled in here). Exclusive inode lock held, no
  * txn open. Large contents that go are marked with an `O inode from` row in that transaction and freed in further ones

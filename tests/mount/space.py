@@ -163,6 +163,46 @@ def test_errors(path):
     os.close(descriptor)
 
 
+def copy(source, target, count, source_offset=0, target_offset=0):
+    """Until everything is copied, or there is no more."""
+    done = 0
+    while done < count:
+        part = os.copy_file_range(source, target, count - done, source_offset + done, target_offset + done)
+        if part == 0:
+            break
+        done += part
+    return done
+
+
+def test_copy(path):
+    data = random.Random(8).randbytes(300000)
+    source = make(path, data)
+    os.pwrite(source, data, 1 << 30)
+    length = (1 << 30) + len(data)
+    target = make(path + ".target")
+    equal("copy", length, copy(source, target, 1 << 40))
+    equal("copy: size", length, size(target))
+    equal("copy: bytes", data + bytes(1000), os.pread(target, len(data) + 1000, 0))
+    equal("copy: bytes", data, os.pread(target, len(data), 1 << 30))
+    equal("copy: holes stay holes", blocks(source), blocks(target))
+    equal("copy to the middle", 1000, copy(source, target, 1000, 5, 100000))
+    equal("copy to the middle: bytes", data[:100000] + data[5:1005] + data[101000:], os.pread(target, len(data), 0))
+    equal("copy: the source", data, os.pread(source, len(data), 0))
+    equal("copy within a file", 50000, copy(target, target, 50000, 200000, 0))
+    equal("copy within a file: bytes", data[200000:250000] + data[50000:100000], os.pread(target, 100000, 0))
+    fails("overlapping", errno.EINVAL, os.copy_file_range, target, target, 1000, 0, 999)
+    equal("behind the end", 0, copy(source, target, 10, length, 0))
+    small = make(path + ".small", b"small")
+    equal("a small file", 5, copy(small, target, 100, 0, 3))
+    equal("a small file: bytes", data[200000:200003] + b"small", os.pread(target, 8, 0))
+    equal("to a small file", 3, copy(source, small, 3, 7, 5))
+    equal("to a small file: bytes", b"small" + data[7:10], os.pread(small, 100, 0))
+    equal("a hole over data", 100000, copy(source, target, 100000, 1 << 20, 0))
+    equal("a hole over data: bytes", bytes(100000), os.pread(target, 100000, 0))
+    for descriptor in (source, target, small):
+        os.close(descriptor)
+
+
 def test_large(path):
     """A gigabyte costs rows, not bytes."""
     descriptor = make(path)
