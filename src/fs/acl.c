@@ -10,6 +10,7 @@
 #include "xattr.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -167,10 +168,11 @@ static int read_acl(struct fs *fs, struct txn *txn, uint64_t inode, const char *
     uint32_t size;
     bool is_empty;
     int error = fs_xattr_read(fs, txn, inode, name, acl, FS_ACL_SIZE_MAX, &size);
-    if (error) {
-        return error == -ENODATA || error == -ERANGE ? -EUCLEAN : error;
+    if (error && error != -ENODATA && error != -ERANGE) {
+        return error;
     }
-    if (fs_acl_check(acl, size, &is_empty) < 0 || is_empty) {
+    if (error || fs_acl_check(acl, size, &is_empty) < 0 || is_empty) {
+        base_message(BASE_MESSAGE_ERROR, "inode %" PRIu64 ": its row has an ACL, but %s is none", inode, name);
         return -EUCLEAN;
     }
     *ret_size = size;

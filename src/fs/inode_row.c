@@ -126,8 +126,7 @@ const char *fs_inode_row_find_fault(const uint8_t *bytes, size_t size)
     if (base_get_le32(bytes + ROW_FLAGS) & ~(uint32_t)FS_FLAGS_ALL) {
         return "its flags are unknown";
     }
-    uint32_t xattrs = base_get_le32(bytes + ROW_XATTRS), list_size = xattrs & FS_XATTRS_LIST_SIZE_MASK;
-    if ((xattrs & ~FS_XATTRS_MASK) || list_size > FS_XATTR_LIST_SIZE_MAX || (xattrs != 0 && list_size == 0)) {
+    if (!fs_xattrs_are_possible(base_get_le32(bytes + ROW_XATTRS))) {
         return "its summary of extended attributes is none";
     }
     if (base_get_le64(bytes + ROW_ZERO_2)) {

@@ -9,6 +9,7 @@
 #include "names.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -235,6 +236,11 @@ static int commit_change(struct change *change)
         xattrs = fs_xattrs_with(xattrs, change->name);
     } else if (!change->value && change->old_rows > 0) {
         xattrs = fs_xattrs_without(xattrs, change->name);
+    }
+    if (!fs_xattrs_are_possible(xattrs)) {
+        base_message(BASE_MESSAGE_ERROR, "inode %" PRIu64 ": its summary of extended attributes is wrong",
+                     change->inode->number);
+        return -EUCLEAN;
     }
     change->row.xattrs = xattrs;
     change->row.attributes.change_time = base_clock_now();

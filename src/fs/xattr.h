@@ -68,9 +68,11 @@ int fs_xattr_free(struct fs *fs, struct txn *txn, uint64_t inode, uint32_t row_c
 /* All of them, in transactions of bounded size. */
 int fs_xattr_free_steps(struct fs *fs, uint64_t inode);
 
-/* The summary once a name was added to or removed from the list. */
+/* The summary once a name was added to or removed from the list; an impossible one when that can't be. */
 uint32_t fs_xattrs_with(uint32_t xattrs, const char *name);
 uint32_t fs_xattrs_without(uint32_t xattrs, const char *name);
+/* Whether there can be such a summary. */
+bool fs_xattrs_are_possible(uint32_t xattrs);
 /* Of an ACL's name. */
 bool fs_xattrs_have_acl(uint32_t xattrs, const char *name);
 

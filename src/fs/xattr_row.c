@@ -19,6 +19,8 @@ enum {
     FREE_ROWS_MAX = 64,
 };
 
+#define IMPOSSIBLE (~FS_XATTRS_MASK)
+
 _Static_assert(FS_XATTR_KEY_SIZE_MAX <= BTREE_KEY_SIZE_MAX, "every key must fit the tree");
 
 /* --- Keys --------------------------------------------------------------------------------------------------------- */
@@ -348,12 +350,20 @@ static uint32_t bit_of(const char *name)
 
 uint32_t fs_xattrs_with(uint32_t xattrs, const char *name)
 {
-    return (xattrs + (uint32_t)strlen(name) + 1) | bit_of(name);
+    uint32_t bit = bit_of(name);
+    return bit != 0 && (xattrs & bit) != 0 ? IMPOSSIBLE : (xattrs + (uint32_t)strlen(name) + 1) | bit;
 }
 
 uint32_t fs_xattrs_without(uint32_t xattrs, const char *name)
 {
-    return (xattrs - ((uint32_t)strlen(name) + 1)) & ~bit_of(name);
+    uint32_t bit = bit_of(name), size = (uint32_t)strlen(name) + 1;
+    return (xattrs & FS_XATTRS_LIST_SIZE_MASK) < size || (xattrs & bit) != bit ? IMPOSSIBLE : (xattrs - size) & ~bit;
+}
+
+bool fs_xattrs_are_possible(uint32_t xattrs)
+{
+    uint32_t list_size = xattrs & FS_XATTRS_LIST_SIZE_MASK;
+    return (xattrs & ~FS_XATTRS_MASK) == 0 && list_size <= FS_XATTR_LIST_SIZE_MAX && (xattrs == 0 || list_size > 0);
 }
 
 bool fs_xattrs_have_acl(uint32_t xattrs, const char *name)

@@ -280,6 +280,64 @@ static void target_twice(struct world *world)
 {
     put_content(world->fs, world->short_symlink, 0, (const uint8_t *)"\1short target", 13);
 }
+static void put_xattr(struct world *world, uint64_t inode, const char *name, size_t name_size, const void *value,
+                      size_t value_size)
+{
+    uint8_t key[9 + 300];
+
+    key[0] = 'X';
+    base_put_be64(key + 1, inode);
+    memcpy(key + 9, name, name_size);
+    put_row(world->fs, key, 9 + name_size, value, value_size);
+}
+static void xattr_of_nothing(struct world *world)
+{
+    put_xattr(world, 4711, "user.a", 6, "\0\0\0\0", 4);
+}
+static void xattr_short_key(struct world *world)
+{
+    put_row(world->fs, "X12345678", 9, "\0\0\0\0", 4);
+}
+static void xattr_piece_zero(struct world *world)
+{
+    put_xattr(world, world->small, "user.large\0\0\0", 13, "x", 1);
+}
+static void xattr_uncounted(struct world *world)
+{
+    put_xattr(world, world->small, "user.more", 9, "\0\0\0\0", 4);
+}
+static void xattr_unknown_to_inode(struct world *world)
+{
+    put_xattr(world, world->chunked, "user.more", 9, "\0\0\0\0", 4);
+}
+static void xattrs_gone(struct world *world)
+{
+    set_field(world->fs, world->chunked, 20, 4, 5);
+}
+static void xattr_bad_name(struct world *world)
+{
+    put_xattr(world, world->small, "other.x", 7, "\0\0\0\0", 4);
+}
+static void xattr_short(struct world *world)
+{
+    put_xattr(world, world->small, "user.short", 10, "\0\0\0", 3);
+}
+static void xattr_size(struct world *world)
+{
+    put_xattr(world, world->small, "user.short", 10, "\6\0\0\0short", 9);
+}
+static void xattr_piece_apart(struct world *world)
+{
+    put_xattr(world, world->small, "user.large\0\0\11", 13, "x", 1);
+}
+static void xattr_piece_alone(struct world *world)
+{
+    put_xattr(world, world->small, "user.short\0\0\1", 13, "x", 1);
+}
+static void xattr_no_acl(struct world *world)
+{
+    put_xattr(world, world->small, "system.posix_acl_access", 23, "\4\0\0\0\2\0\0\0", 8);
+}
 static void unknown_table(struct world *world)
 {
     put_row(world->fs, "Zebra", 5, "x", 1);
@@ -350,6 +408,18 @@ static const struct {
     KIND(zero_byte_in_inline_target, "a zero byte in its target"),
     KIND(zero_byte_in_target, "a zero byte in its target"),
     KIND(target_twice, "its target stands in its inode and in a piece"),
+    KIND(xattr_of_nothing, "table X: inode 4711 does not exist"),
+    KIND(xattr_short_key, "table X: a malformed key of 9 bytes"),
+    KIND(xattr_piece_zero, "table X: a malformed key of 22 bytes"),
+    KIND(xattr_uncounted, "its summary of extended attributes is"),
+    KIND(xattr_unknown_to_inode, "its summary of extended attributes is 00000000, not 0000000a"),
+    KIND(xattrs_gone, "counts extended attributes, but has none"),
+    KIND(xattr_bad_name, "no extended attribute is named other.x"),
+    KIND(xattr_short, "an extended attribute's row is malformed"),
+    KIND(xattr_size, "an extended attribute's row is malformed"),
+    KIND(xattr_piece_apart, "does not follow"),
+    KIND(xattr_piece_alone, "does not follow"),
+    KIND(xattr_no_acl, "is no ACL"),
     KIND(unknown_table, "unknown table 90"),
 #undef KIND
 };

@@ -346,6 +346,37 @@ static void step_set_attributes(struct run *run)
     expect_error(fs_set_attributes(run->fs, run->caller, inode, &changes, &attributes));
 }
 
+/* What was set is read, or an error is. */
+static void step_xattr(struct run *run)
+{
+    static const char *const names[] = {"user.a", "user.b", "trusted.a", "system.posix_acl_access",
+                                        "system.posix_acl_default"};
+    uint64_t inode = pick_inode(run);
+    const char *name = names[fuzz_take_8(run->script) % 5];
+    unsigned what = fuzz_take_8(run->script);
+    size_t size = (size_t)(fuzz_take_number(run->script) % FS_XATTR_VALUE_SIZE_MAX);
+
+    if (what < 64) {
+        expect_error(fs_remove_xattr(run->fs, inode, name));
+        return;
+    }
+    memset(run->buffer, (int)what, size);
+    if (what < 128) {
+        const uint8_t *bytes;
+        size = fuzz_take_bytes(run->script, size % 64, &bytes);
+        memcpy(run->buffer, bytes ? (const void *)bytes : "", size);
+    }
+    int result = fs_set_xattr(run->fs, inode, name, run->buffer, size, what % 4);
+    expect_error(result);
+    int64_t read_size = fs_get_xattr(run->fs, inode, name, run->other, FS_XATTR_VALUE_SIZE_MAX);
+    FUZZ_EXPECT(read_size > -4096 && read_size <= (int64_t)FS_XATTR_VALUE_SIZE_MAX);
+    if (result == 0 && read_size >= 0) {
+        FUZZ_EXPECT((size_t)read_size == size && memcmp(run->buffer, run->other, size) == 0);
+    }
+    int64_t list_size = fs_list_xattrs(run->fs, run->caller, inode, (char *)run->other, FS_XATTR_LIST_SIZE_MAX);
+    FUZZ_EXPECT(list_size > -4096 && list_size <= (int64_t)FS_XATTR_LIST_SIZE_MAX);
+}
+
 static void step_look(struct run *run)
 {
     look_list(&run->look, pick_directory(run));
@@ -370,7 +401,7 @@ static void exercise_script(struct fs *fs, struct fuzz_reader *script)
     static void (*const steps[])(struct run *) = {
         step_make,   step_link, step_lookup, step_remove, step_remove,         step_rename,
         step_rename, step_read, step_write,  step_write,  step_set_attributes, step_set_attributes,
-        step_look,   step_sync, step_write,  step_make,
+        step_look,   step_sync, step_xattr,  step_make,
     };
     struct run *run = calloc(1, sizeof *run);
 
@@ -393,7 +424,7 @@ static void exercise_script(struct fs *fs, struct fuzz_reader *script)
 
 /* --- Whole sessions ----------------------------------------------------------------------------------------------- */
 
-static const struct fs_options writable_options = {.cache_size = CACHE_SIZE};
+static const struct fs_options writable_options = {.cache_size = CACHE_SIZE, .has_acls = true};
 static const struct fs_options read_only_options = {.cache_size = CACHE_SIZE, .read_only = true};
 
 /* Looks, checks. Returns how opening ended; *ret_is_clean: the check found nothing. */
