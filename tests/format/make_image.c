@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/falloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -195,6 +196,26 @@ static void step_resize(void)
     node->size = changes.size;
 }
 
+/* Reserved blocks, beyond the end too, and holes. */
+static void step_allocate(void)
+{
+    static const unsigned modes[] = {0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                     FALLOC_FL_ZERO_RANGE, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE};
+    unsigned index = pick_node(S_IFREG), mode = modes[below(5)];
+    uint64_t offset = pick_size() % SIZE_MAX_, end = offset + 1 + pick_size();
+    struct node *node = &nodes[index];
+
+    if (index == NODES_MAX)
+        return;
+    if (end > SIZE_MAX_)
+        end = SIZE_MAX_;
+    expect(fs_allocate(fs, &root_caller, node->inode, mode, offset, end - offset) == 0, "fs_allocate");
+    if ((mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) != 0)
+        memset(node->bytes + offset, 0, end - offset);
+    if ((mode & FALLOC_FL_KEEP_SIZE) == 0 && end > node->size)
+        node->size = end;
+}
+
 static void step_link(void)
 {
     unsigned parent = pick_node(S_IFDIR), index = pick_node(S_IFREG);
@@ -288,7 +309,7 @@ static void run_steps(void)
     node_count = 1;
     memset(xattr_names[XATTRS - 1] + 5, 'x', FS_XATTR_NAME_SIZE_MAX - 5);
     for (unsigned step = 0; step < STEPS; step++) {
-        uint64_t choice = below(22);
+        uint64_t choice = below(24);
 
         if (choice < 5 || entry_count < 20)
             step_make();
@@ -302,8 +323,10 @@ static void run_steps(void)
             step_remove();
         else if (choice < 20)
             step_rename();
-        else
+        else if (choice < 22)
             step_xattr();
+        else
+            step_allocate();
         if (step % 500 == 250)
             expect(fs_sync(fs) == 0, "fs_sync");
     }
