@@ -186,6 +186,9 @@ void fs_forget(struct fs *fs, uint64_t inode, uint64_t count);
 void fs_get_use(struct fs *fs, uint64_t *ret_inodes, uint64_t *ret_lookups);
 
 struct fs_make {
+    /* Without a name (O_TMPFILE; S_IFREG only; the name is not looked at): it goes at the last forget, unless fs_link
+     * gives it a name before. */
+    bool temporary;
     uint32_t
         mode; /* type and permission bits, umask already applied; S_IFREG, S_IFDIR, S_IFLNK, devices, fifos, sockets */
     uint64_t device;    /* of device nodes: major << 32 | minor */

@@ -155,6 +155,8 @@ bool front_statx_answer(struct front *front, int descriptor, const void *message
 extern const struct fuse_custom_io front_wire_io;
 /* Whether the SETXATTR that this thread received last, of an access ACL, comes from one who may not keep S_ISGID. */
 bool front_wire_clears_set_gid(void);
+/* Whether the CREATE that this thread received last is of a file without a name. */
+bool front_wire_is_temporary(void);
 extern const struct fuse_lowlevel_ops front_operations;
 const char *front_opcode_name(unsigned opcode); /* NULL: unknown */
 

@@ -67,7 +67,9 @@ static int make(fuse_req_t request, fuse_ino_t parent, const char *name, const s
 void front_create(fuse_req_t request, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *info)
 {
     struct fs *fs = front_of(request)->fs;
-    struct fs_make what = {.mode = S_IFREG | (mode & 07777), .umask = fuse_req_ctx(request)->umask};
+    struct fs_make what = {.temporary = front_wire_is_temporary(),
+                           .mode = S_IFREG | (mode & 07777),
+                           .umask = fuse_req_ctx(request)->umask};
     struct fuse_entry_param param;
     struct fs_entry entry;
     int result = make(request, parent, name, &what, &entry);

@@ -15,6 +15,8 @@
 #define EXTRA_FLAGS ((uint32_t)(FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2))
 /* With ACLs also FUSE_SETXATTR_EXT: the kernel says whether the caller may keep S_ISGID. */
 
+enum { OPCODE_TMPFILE = 51 };
+
 /* A WRITE that no program waits for: what was stored through a mapping. */
 static bool is_mapped_write(const struct fuse_in_header *header, const void *buffer, size_t size)
 {
@@ -79,6 +81,26 @@ static size_t shorten_setxattr(char *buffer, size_t size)
     return size - surplus;
 }
 
+/* TMPFILE has the form of CREATE, which libfuse 3.14 knows. */
+static _Thread_local bool create_is_temporary;
+
+bool front_wire_is_temporary(void)
+{
+    return create_is_temporary;
+}
+
+static void turn_into_create(char *buffer)
+{
+    struct fuse_in_header header;
+
+    memcpy(&header, buffer, sizeof header);
+    create_is_temporary = header.opcode == OPCODE_TMPFILE;
+    if (create_is_temporary) {
+        header.opcode = FUSE_CREATE;
+        memcpy(buffer, &header, sizeof header);
+    }
+}
+
 /* libfuse lets its threads be cancelled while they wait here: not while one holds locks of fs/. */
 static bool answer_here(struct front *front, int descriptor, const void *message)
 {
@@ -103,6 +125,9 @@ static ssize_t wire_read(int descriptor, void *buffer, size_t size, void *contex
             see_request(front, buffer, (size_t)received);
         }
     } while (is_whole && answer_here(front, descriptor, buffer));
+    if (is_whole) {
+        turn_into_create(buffer);
+    }
     if (is_whole && (extra_flags(front) & FUSE_SETXATTR_EXT)) {
         received = (ssize_t)shorten_setxattr(buffer, (size_t)received);
     }

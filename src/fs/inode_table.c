@@ -306,6 +306,18 @@ bool fs_inode_mark_orphan_in_use(struct fs *fs, uint64_t number)
     return true;
 }
 
+void fs_inode_unmark_orphan(struct fs *fs, struct fs_inode *inode)
+{
+    struct shard *shard = shard_of(fs, inode->number);
+    base_mutex_lock(&shard->mutex);
+    bool was_orphan = inode->orphan;
+    inode->orphan = false;
+    base_mutex_unlock(&shard->mutex);
+    if (was_orphan) {
+        fs_reclaimer_expect_no_more(fs->reclaimer);
+    }
+}
+
 void fs_inode_table_count(struct fs *fs, uint64_t *ret_inodes, uint64_t *ret_lookups)
 {
     uint64_t inodes = 0, lookups = 0;

@@ -16,6 +16,7 @@ struct fs_inode {
     uint64_t number;
     uint64_t lookup_count;   /* under the bucket's mutex */
     uint32_t references;     /* operations at work with it; under the bucket's mutex */
+    bool temporary;          /* made without a name: fs_link may give it one; under the latch */
     bool orphan;             /* link count is 0: goes when lookup_count and references are 0 */
     _Atomic uint32_t xattrs; /* the row's summary once it is known, with FS_INODE_XATTRS_KNOWN; under the latch */
     struct base_latch latch; /* BASE_RANK_FS_INODE; several in ascending number */

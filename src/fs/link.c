@@ -1,4 +1,5 @@
-/* A further name for an inode. Rows: the entry, the inode's row, the parent's row. */
+/* A further name for an inode, or the first for one that was made without. Rows: the entry, the inode's row, the
+ * parent's row, and the orphan's row of an inode without a name. */
 #include "base/clock.h"
 #include "names.h"
 
@@ -8,7 +9,7 @@
 enum { ROW_CHANGES = 3 };
 
 /* The inode is locked, so its link count can't fall to 0 meanwhile. */
-static int check_inode(struct fs *fs, uint64_t inode, struct fs_inode_row *ret_row)
+static int check_inode(struct fs *fs, uint64_t inode, bool may_be_first, struct fs_inode_row *ret_row)
 {
     struct fs_inode_row row;
     int error = fs_inode_row_read(fs, NULL, inode, &row);
@@ -18,7 +19,7 @@ static int check_inode(struct fs *fs, uint64_t inode, struct fs_inode_row *ret_r
     if (S_ISDIR(row.attributes.mode)) {
         return -EPERM;
     }
-    if (row.attributes.link_count == 0) {
+    if (row.attributes.link_count == 0 && !may_be_first) {
         return -ENOENT;
     }
     if (row.attributes.link_count >= FS_LINK_COUNT_MAX) {
@@ -32,13 +33,14 @@ static int check_inode(struct fs *fs, uint64_t inode, struct fs_inode_row *ret_r
     return 0;
 }
 
-static int commit_rows(struct fs *fs, const struct fs_inode_row *row, const struct fs_inode_row *parent_row,
-                       const char *name, size_t name_size)
+static int commit_rows(struct fs *fs, bool is_temporary, const struct fs_inode_row *row,
+                       const struct fs_inode_row *parent_row, const char *name, size_t name_size)
 {
     uint64_t inode = row->attributes.inode, parent = parent_row->attributes.inode;
     struct fs_entry_row entry = {.inode = inode, .type = row->attributes.mode & S_IFMT};
     struct txn *txn;
-    int error = fs_row_changes_begin(fs, ROW_CHANGES, 0, false, &txn);
+    bool is_first = row->attributes.link_count == 1 && is_temporary;
+    int error = fs_row_changes_begin(fs, ROW_CHANGES + is_first, 0, false, &txn);
     if (error) {
         return error;
     }
@@ -49,17 +51,20 @@ static int commit_rows(struct fs *fs, const struct fs_inode_row *row, const stru
     if (!error) {
         error = fs_inode_row_write(fs, txn, parent, parent_row, false, NULL);
     }
+    if (!error && is_first) {
+        error = fs_orphan_row_delete(fs, txn, inode);
+    }
     return fs_row_changes_end(txn, error);
 }
 
 /* Inode and parent locked exclusively. */
-static int link_locked(struct fs *fs, uint64_t inode, uint64_t parent, const char *name, size_t name_size,
+static int link_locked(struct fs *fs, struct fs_inode *inode, uint64_t parent, const char *name, size_t name_size,
                        struct fs_inode_row *ret_row)
 {
     struct fs_inode_row parent_row;
     struct fs_entry_row existing;
     struct timespec now = base_clock_now();
-    int error = check_inode(fs, inode, ret_row);
+    int error = check_inode(fs, inode->number, inode->temporary, ret_row);
     if (!error) {
         error = fs_directory_row_read(fs, NULL, parent, &parent_row);
     }
@@ -78,7 +83,11 @@ static int link_locked(struct fs *fs, uint64_t inode, uint64_t parent, const cha
     ret_row->attributes.change_time = now;
     error = fs_directory_row_add(&parent_row, 1, 0, now);
     if (!error) {
-        error = commit_rows(fs, ret_row, &parent_row, name, name_size);
+        error = commit_rows(fs, inode->temporary, ret_row, &parent_row, name, name_size);
+    }
+    if (!error && inode->temporary) {
+        inode->temporary = false;
+        fs_inode_unmark_orphan(fs, inode);
     }
     return error;
 }
@@ -98,7 +107,7 @@ int fs_link(struct fs *fs, uint64_t inode, uint64_t parent, const char *name, st
     }
     error = fs_lock_set_lock(fs, (uint64_t[]){inode, parent}, 2, &set);
     if (!error) {
-        error = link_locked(fs, inode, parent, name, name_size, &row);
+        error = link_locked(fs, reference, parent, name, name_size, &row);
         fs_lock_set_unlock(fs, &set);
     }
     if (error) {

@@ -1,4 +1,5 @@
-/* Making an inode with its first name: create, mknod, mkdir, symlink.
+/* Making an inode with its first name: create, mknod, mkdir, symlink; and without one: an orphan from the start, which
+ * link may give a name (temporary).
  *
  * Only the parent is locked: nobody knows the new inode before the commit, and whoever finds its entry then holds the
  * parent's lock, so the lookup count is up before anyone can unlink it.
@@ -23,7 +24,7 @@ enum { PERMISSION_BITS = 07777, ROW_CHANGES = 3 };
 struct making {
     struct fs *fs;
     uint64_t parent;
-    const char *name;
+    const char *name; /* NULL: temporary */
     size_t name_size;
     const char *target; /* NULL: no symlink */
     size_t target_size;
@@ -89,9 +90,11 @@ static int prepare(struct making *making, const struct fs_caller *caller, const 
     if (error) {
         return error;
     }
-    error = fs_entry_read(making->fs, NULL, making->parent, making->name, making->name_size, &existing);
-    if (error != -ENOENT) {
-        return error ? error : -EEXIST;
+    if (making->name) {
+        error = fs_entry_read(making->fs, NULL, making->parent, making->name, making->name_size, &existing);
+        if (error != -ENOENT) {
+            return error ? error : -EEXIST;
+        }
     }
     error = fs_flags_check_add(&making->parent_row.attributes);
     if (error) {
@@ -106,6 +109,10 @@ static int prepare(struct making *making, const struct fs_caller *caller, const 
         mode &= ~(make->umask & 0777U);
     }
     fill_child(making, caller, make, mode, now);
+    if (!making->name) {
+        making->child_row.attributes.link_count = 0;
+        return 0;
+    }
     return fs_directory_row_add(&making->parent_row, 1, S_ISDIR(make->mode) ? 1 : 0, now);
 }
 
@@ -120,7 +127,8 @@ static int write_rows(struct making *making, struct txn *txn)
         error = fs_number_raise(fs, txn, child);
     }
     if (!error) {
-        error = fs_entry_insert(fs, txn, making->parent, making->name, making->name_size, &entry);
+        error = making->name ? fs_entry_insert(fs, txn, making->parent, making->name, making->name_size, &entry)
+                             : fs_orphan_row_insert(fs, txn, child);
     }
     if (!error) {
         error = fs_inode_row_write(fs, txn, child, &making->child_row, true, making->target);
@@ -131,7 +139,7 @@ static int write_rows(struct making *making, struct txn *txn)
     if (!error && making->acls) {
         error = fs_acl_inherited_write(fs, txn, child, making->acls);
     }
-    if (!error) {
+    if (!error && making->name) {
         error = fs_inode_row_write(fs, txn, making->parent, &making->parent_row, false, NULL);
     }
     return error;
@@ -171,11 +179,15 @@ static int make_locked(struct making *making, const struct fs_caller *caller, co
     if (error) {
         return error;
     }
+    child->temporary = !making->name;
     error = commit_rows(making);
     if (error) {
         fs_inode_release(fs, child); /* never an orphan: nothing is reclaimed under the parent's lock */
     } else {
         atomic_store_explicit(&child->xattrs, making->child_row.xattrs | FS_INODE_XATTRS_KNOWN, memory_order_relaxed);
+        if (!making->name) {
+            fs_inode_mark_orphan(fs, child);
+        }
         fs_inode_reference_to_lookup(fs, child);
     }
     return error;
@@ -184,9 +196,9 @@ static int make_locked(struct making *making, const struct fs_caller *caller, co
 int fs_make(struct fs *fs, const struct fs_caller *caller, uint64_t parent, const char *name,
             const struct fs_make *make, struct fs_entry *ret_entry)
 {
-    struct making making = {.fs = fs, .parent = parent, .name = name};
+    struct making making = {.fs = fs, .parent = parent, .name = make->temporary ? NULL : name};
     struct fs_inode *inode;
-    int error = fs_name_check(name, &making.name_size);
+    int error = making.name ? fs_name_check(name, &making.name_size) : S_ISREG(make->mode) ? 0 : -EINVAL;
     if (!error) {
         error = check_make(make, &making.target_size);
     }

@@ -20,6 +20,8 @@ void fs_inode_mark_orphan(struct fs *fs, struct fs_inode *inode);
 /* The same for an inode whose O row a scan has met. Returns false when nobody uses it: then it is the caller's to end.
  */
 bool fs_inode_mark_orphan_in_use(struct fs *fs, uint64_t number);
+/* A temporary inode has got a name (that its O row is gone is committed). Caller holds a reference. */
+void fs_inode_unmark_orphan(struct fs *fs, struct fs_inode *inode);
 void fs_inode_table_count(struct fs *fs, uint64_t *ret_inodes, uint64_t *ret_lookups);
 /* Memory of one inode in use, its share of the table included. */
 uint64_t fs_inode_bytes(void);
@@ -91,6 +93,7 @@ int fs_flags_check_attributes(const struct fs_attributes *attributes, uint32_t s
 
 /* The `O inode` row: in the transaction that takes the last name away. */
 int fs_orphan_row_insert(struct fs *fs, struct txn *txn, uint64_t inode);
+int fs_orphan_row_delete(struct fs *fs, struct txn *txn, uint64_t inode);
 
 int fs_reclaimer_create(struct fs *fs, struct fs_reclaimer **ret_reclaimer);
 /* Goes over the O table: what an earlier run left. With a thread: starts it, and it begins with that. */
@@ -103,6 +106,8 @@ void fs_reclaimer_destroy(struct fs_reclaimer *reclaimer);
 void fs_reclaimer_add(struct fs_reclaimer *reclaimer, struct fs_inode *inode);
 /* Counts an inode that has become an orphan in use. */
 void fs_reclaimer_expect(struct fs_reclaimer *reclaimer);
+/* It is none any more. */
+void fs_reclaimer_expect_no_more(struct fs_reclaimer *reclaimer);
 /* Waits until the orphans that wait now have been dealt with; false when there were none. Caller may hold inode locks.
  */
 bool fs_reclaimer_flush(struct fs_reclaimer *reclaimer);

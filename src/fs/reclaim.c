@@ -313,6 +313,13 @@ void fs_reclaimer_expect(struct fs_reclaimer *reclaimer)
     base_mutex_unlock(&reclaimer->mutex);
 }
 
+void fs_reclaimer_expect_no_more(struct fs_reclaimer *reclaimer)
+{
+    base_mutex_lock(&reclaimer->mutex);
+    reclaimer->in_use--;
+    base_mutex_unlock(&reclaimer->mutex);
+}
+
 bool fs_reclaimer_flush(struct fs_reclaimer *reclaimer)
 {
     base_mutex_lock(&reclaimer->mutex);

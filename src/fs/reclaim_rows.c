@@ -29,7 +29,7 @@ static int orphan_row_find(struct fs *fs, struct txn *txn, uint64_t inode)
     return error == -ERANGE ? -EUCLEAN : error;
 }
 
-static int orphan_row_delete(struct fs *fs, struct txn *txn, uint64_t inode)
+int fs_orphan_row_delete(struct fs *fs, struct txn *txn, uint64_t inode)
 {
     uint8_t key[FS_KEY_SIZE_MAX];
     return btree_delete(fs->tree, txn, (struct btree_slice){key, fs_key_orphan(key, inode)});
@@ -73,7 +73,7 @@ static int end_orphan(struct fs *fs, struct txn *txn, uint64_t inode, bool *ret_
         error = fs_inode_row_read(fs, txn, inode, &row);
     }
     if (error == -ENOENT) {
-        return orphan_row_delete(fs, txn, inode);
+        return fs_orphan_row_delete(fs, txn, inode);
     }
     if (error) {
         return error;
@@ -93,7 +93,7 @@ static int end_orphan(struct fs *fs, struct txn *txn, uint64_t inode, bool *ret_
         return error;
     }
     error = fs_inode_row_delete(fs, txn, inode);
-    return error ? error : orphan_row_delete(fs, txn, inode);
+    return error ? error : fs_orphan_row_delete(fs, txn, inode);
 }
 
 /* One transaction. large[i] says which are still there. */

@@ -336,6 +336,90 @@ static void lookup_by_number(void **state)
     assert_int_equal(number_error(file, false), -ENOENT);
 }
 
+static uint64_t make_temporary(uint64_t parent)
+{
+    struct fs_make make = {.mode = S_IFREG | 0600, .temporary = true};
+    struct fs_entry entry;
+    assert_int_equal(fs_make(fixture.fs, &fs_fixture_user, parent, "/", &make, &entry), 0);
+    assert_int_equal(entry.attributes.link_count, 0);
+    return entry.attributes.inode;
+}
+
+static uint64_t orphans(void)
+{
+    struct fs_statistics statistics;
+    fs_get_statistics(fixture.fs, &statistics);
+    return statistics.orphans;
+}
+
+static void temporary_files(void **state)
+{
+    (void)state;
+    struct fs_entry entry;
+    struct fs_attributes attributes;
+    uint64_t directory = fs_fixture_make(&fixture, FS_ROOT_INODE, "directory", S_IFDIR | 0755);
+    struct fs_attributes before = fs_fixture_attributes(&fixture, directory);
+
+    /* Never named: gone at the last forget. */
+    uint64_t file = make_temporary(directory);
+    fs_fixture_write(&fixture, file, 0, "text", 4);
+    assert_int_equal(orphans(), 1);
+    fs_forget(fixture.fs, file, 1);
+    assert_int_equal(fs_get_attributes(fixture.fs, file, &attributes), -ENOENT);
+    assert_int_equal(orphans(), 0);
+    struct fs_attributes after = fs_fixture_attributes(&fixture, directory);
+    fs_fixture_assert_equal(&before, &after); /* the directory knows nothing of it */
+
+    /* Named, named again, unlinked while open: then no name comes back. */
+    file = make_temporary(directory);
+    fs_fixture_write(&fixture, file, 0, "text", 4);
+    assert_int_equal(fs_link(fixture.fs, file, directory, "a", &entry), 0);
+    assert_int_equal(entry.attributes.link_count, 1);
+    assert_int_equal(orphans(), 0);
+    fs_fixture_check(&fixture);
+    assert_int_equal(fs_link(fixture.fs, file, directory, "b", &entry), 0);
+    assert_int_equal(entry.attributes.link_count, 2);
+    fs_forget(fixture.fs, file, 3);
+    assert_int_equal(fs_fixture_lookup(&fixture, directory, "a"), file);
+    assert_int_equal(fs_unlink(fixture.fs, directory, "a"), 0);
+    assert_int_equal(fs_unlink(fixture.fs, directory, "b"), 0);
+    assert_int_equal(orphans(), 1);
+    assert_int_equal(fs_link(fixture.fs, file, directory, "c", &entry), -ENOENT);
+    fs_forget(fixture.fs, file, 1);
+    assert_int_equal(fs_get_attributes(fixture.fs, file, &attributes), -ENOENT);
+
+    /* A failed link leaves it as it was. */
+    file = make_temporary(directory);
+    fs_fixture_make(&fixture, directory, "there", S_IFREG | 0644);
+    assert_int_equal(fs_link(fixture.fs, file, directory, "there", &entry), -EEXIST);
+    assert_int_equal(orphans(), 1);
+    assert_int_equal(fs_link(fixture.fs, file, directory, "d", &entry), 0);
+    fs_forget(fixture.fs, file, 2);
+
+    struct fs_make bad = {.mode = S_IFDIR | 0700, .temporary = true};
+    assert_int_equal(fs_make(fixture.fs, &fs_fixture_user, directory, "/", &bad, &entry), -EINVAL);
+    file = make_temporary(directory);
+    fs_forget(fixture.fs, file, 1);
+    fs_fixture_reopen(&fixture);
+    assert_int_equal(fs_fixture_attributes(&fixture, fs_fixture_find(&fixture, directory, "d")).link_count, 1);
+}
+
+/* The power goes while one is open, and after it was named. */
+static void temporary_files_and_power_cuts(void **state)
+{
+    (void)state;
+    struct fs_entry entry;
+    struct fs_attributes attributes;
+    uint64_t unnamed = make_temporary(FS_ROOT_INODE), named = make_temporary(FS_ROOT_INODE);
+    fs_fixture_write(&fixture, named, 0, "text", 4);
+    assert_int_equal(fs_link(fixture.fs, named, FS_ROOT_INODE, "named", &entry), 0);
+    assert_int_equal(fs_sync(fixture.fs), 0);
+    fs_fixture_crash(&fixture, NULL);
+    assert_int_equal(fs_get_attributes(fixture.fs, unnamed, &attributes), -ENOENT);
+    assert_int_equal(fs_fixture_find(&fixture, FS_ROOT_INODE, "named"), named);
+    assert_int_equal(fs_fixture_attributes(&fixture, named).size, 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -349,6 +433,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(nothing_is_made_in_a_removed_directory, setup, teardown),
         cmocka_unit_test_setup_teardown(lookup_counts_balance, setup, teardown),
         cmocka_unit_test_setup_teardown(lookup_by_number, setup, teardown),
+        cmocka_unit_test_setup_teardown(temporary_files, setup, teardown),
+        cmocka_unit_test_setup_teardown(temporary_files_and_power_cuts, setup, teardown),
         cmocka_unit_test_setup_teardown(memory_of_inodes_in_use_is_bounded, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
