@@ -138,8 +138,8 @@ static int64_t copy_steps(struct copy *copy, struct fs_inode *target)
     int64_t result = 0;
 
     while (done < copy->size && data < COPY_MAX) {
-        bool is_hole;
-        uint64_t size;
+        bool is_hole = false;
+        uint64_t size = 0;
 
         result = look(copy, done, &is_hole, &size);
         if (result == 0 && is_hole) {
