@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -377,13 +378,125 @@ static void test_unlinked(void **state)
     fs_fixture_deinit(&fixture);
 }
 
+/* Where the host has no more room nothing changes but what frees. */
+static void test_full(void **state)
+{
+    static uint8_t value[FS_XATTR_VALUE_SIZE_MAX], found[FS_XATTR_VALUE_SIZE_MAX];
+    char name[16];
+    unsigned count = 0;
+    int error = 0;
+    (void)state;
+    fs_fixture_init_with(&fixture, NULL, 4096, &options);
+    uint64_t file = fs_fixture_make(&fixture, FS_ROOT_INODE, "file", S_IFREG | 0644);
+    fill(value, sizeof value, 5);
+    fs_fixture_set_host_size(&fixture, 24U << 20);
+    for (; count < 1000 && error == 0; count += error == 0) {
+        snprintf(name, sizeof name, "user.%u", count);
+        error = set(file, name, value, sizeof value, 0);
+    }
+    assert_int_equal(error, -ENOSPC);
+    assert_true(count > 10);
+    assert_int_equal(fs_get_xattr(fixture.fs, file, name, found, sizeof found), -ENODATA);
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(name, sizeof name, "user.%u", i);
+        assert_int_equal(fs_get_xattr(fixture.fs, file, name, found, sizeof found), sizeof value);
+        assert_memory_equal(found, value, sizeof value);
+    }
+    fs_fixture_check(&fixture);
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(name, sizeof name, "user.%u", i);
+        assert_int_equal(fs_remove_xattr(fixture.fs, file, name), 0);
+    }
+    assert_int_equal(set(file, "user.a", value, sizeof value, 0), 0);
+    fs_fixture_deinit(&fixture);
+}
+
+/* --- Threads ------------------------------------------------------------------------------------------------------ */
+
+enum { THREADS = 4, SHARED = 3, THREAD_STEPS = 400 };
+
+struct worker {
+    pthread_t thread;
+    struct base_random random;
+    const uint64_t *inodes;
+    uint64_t faults;
+};
+
+/* A value is its size's low byte over and over: one that two changes have part in would show. */
+static bool is_whole(const uint8_t *bytes, int64_t size)
+{
+    for (int64_t i = 0; i < size; i++) {
+        if (bytes[i] != (uint8_t)size)
+            return false;
+    }
+    return true;
+}
+
+static void *work(void *context)
+{
+    struct worker *worker = context;
+    uint8_t *bytes = malloc(FS_XATTR_VALUE_SIZE_MAX);
+    if (!bytes)
+        return NULL;
+    for (unsigned n = 0; n < THREAD_STEPS; n++) {
+        uint64_t inode = worker->inodes[base_random_below(&worker->random, SHARED)];
+        const char *name = base_random_below(&worker->random, 2) == 0 ? "user.a" : "user.b";
+        size_t size = base_random_below(&worker->random, 20000);
+        int64_t got = 0;
+        switch (base_random_below(&worker->random, 5)) {
+        case 0:
+            got = fs_remove_xattr(fixture.fs, inode, name);
+            break;
+        case 1:
+            memset(bytes, (int)(size & 0xFF), size);
+            got = fs_set_xattr(fixture.fs, inode, name, bytes, size, 0);
+            break;
+        case 2:
+            got = fs_list_xattrs(fixture.fs, &root_caller, inode, (char *)bytes, FS_XATTR_LIST_SIZE_MAX);
+            worker->faults += got % 7 != 0 || got > 14;
+            break;
+        default:
+            got = fs_get_xattr(fixture.fs, inode, name, bytes, FS_XATTR_VALUE_SIZE_MAX);
+            worker->faults += !is_whole(bytes, got);
+            break;
+        }
+        worker->faults += got < 0 && got != -ENODATA;
+    }
+    free(bytes);
+    return NULL;
+}
+
+static void test_threads(void **state)
+{
+    uint64_t inodes[SHARED], seed = test_seed("test_xattr threads", 34);
+    struct worker workers[THREADS];
+    (void)state;
+    fs_fixture_init_with(&fixture, NULL, 4096, &options);
+    for (unsigned i = 0; i < SHARED; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "n%u", i);
+        inodes[i] = fs_fixture_make(&fixture, FS_ROOT_INODE, name, S_IFREG | 0644);
+    }
+    for (unsigned i = 0; i < THREADS; i++) {
+        workers[i] = (struct worker){.inodes = inodes};
+        base_random_seed(&workers[i].random, seed + i);
+        assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
+    }
+    for (unsigned i = 0; i < THREADS; i++) {
+        pthread_join(workers[i].thread, NULL);
+        assert_int_equal(workers[i].faults, 0);
+    }
+    fs_fixture_deinit(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_model),      cmocka_unit_test(test_power_cuts),
         cmocka_unit_test(test_answers),    cmocka_unit_test(test_listing_and_times),
         cmocka_unit_test(test_many_names), cmocka_unit_test(test_removal_cut),
-        cmocka_unit_test(test_unlinked),
+        cmocka_unit_test(test_unlinked),   cmocka_unit_test(test_full),
+        cmocka_unit_test(test_threads),
     };
     base_message_configure("test", BASE_MESSAGE_TO_NOWHERE, 0);
     return cmocka_run_group_tests(tests, NULL, NULL);
