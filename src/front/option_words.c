@@ -174,7 +174,7 @@ static bool take_attributes(struct front_options *options, const char *word)
         options->has_acls = word[0] == 'a';
         return true;
     }
-    if (strcmp(word, "xattr") == 0 || strcmp(word, "noxattr") == 0) {
+    if (strcmp(word, "xattr") == 0 || strcmp(word, "user_xattr") == 0 || strcmp(word, "noxattr") == 0) {
         options->no_xattrs = word[0] == 'n';
         return true;
     }

@@ -89,7 +89,11 @@ void front_setattr(fuse_req_t request, fuse_ino_t inode, struct stat *wanted, in
     } else if (changes.set == 0) {
         result = clear_set_id(fs, &caller, inode, &attributes);
     } else {
-        result = fs_set_attributes(fs, &caller, inode, &changes, &attributes);
+        bool drops = changes.set & (FS_SET_SIZE | FS_SET_UID | FS_SET_GID);
+        result = drops ? front_drop_capability(request, inode) : 0;
+        if (result == 0) {
+            result = fs_set_attributes(fs, &caller, inode, &changes, &attributes);
+        }
     }
     result = front_settle(request, FRONT_CHANGE_CONTENTS, result);
     front_reply_attributes(request, result, &attributes);

@@ -49,6 +49,9 @@ void front_write(fuse_req_t request, fuse_ino_t inode, const char *bytes, size_t
     int64_t result = -EINVAL;
 
     if (offset >= 0) {
+        result = info->writepage ? 0 : front_drop_capability(request, inode);
+    }
+    if (result == 0) {
         /* A late write of a mapped page is no one's in particular: its request carries no caller. */
         result = fs_write(front->fs, info->writepage ? NULL : &caller, inode, (uint64_t)offset, bytes, size);
     }

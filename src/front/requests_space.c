@@ -15,6 +15,9 @@ void front_fallocate(fuse_req_t request, fuse_ino_t inode, int mode, off_t offse
 
     (void)info;
     if (offset >= 0 && size > 0) {
+        result = front_drop_capability(request, inode);
+    }
+    if (result == 0) {
         result = fs_allocate(front_of(request)->fs, &caller, inode, (unsigned)mode, (uint64_t)offset, (uint64_t)size);
     }
     front_reply_result(request, front_settle(request, FRONT_CHANGE_CONTENTS, result));
@@ -45,6 +48,9 @@ void front_copy_file_range(fuse_req_t request, fuse_ino_t from, off_t from_offse
     (void)from_info;
     (void)to_info;
     if (from_offset >= 0 && to_offset >= 0 && flags == 0) {
+        result = front_drop_capability(request, to);
+    }
+    if (result == 0) {
         result =
             fs_copy_range(front_of(request)->fs, &caller, from, (uint64_t)from_offset, to, (uint64_t)to_offset, part);
     }

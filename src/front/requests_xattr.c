@@ -87,6 +87,19 @@ void front_setxattr(fuse_req_t request, fuse_ino_t inode, const char *name, cons
     reply_error(request, front_settle(request, FRONT_CHANGE_CONTENTS, result));
 }
 
+int front_drop_capability(fuse_req_t request, fuse_ino_t inode)
+{
+    static const char name[] = "security.capability";
+    struct front *front = front_of(request);
+
+    if (!front->options->no_xattrs) {
+        return 0;
+    }
+    int64_t size = fs_get_xattr(front->fs, inode, name, NULL, 0);
+    int result = size < 0 ? (int)size : fs_remove_xattr(front->fs, inode, name);
+    return result == -ENODATA ? 0 : result;
+}
+
 void front_removexattr(fuse_req_t request, fuse_ino_t inode, const char *name)
 {
     if (is_refused(request)) {
