@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { VALUE_TOTAL_SIZE = 4 };
 
@@ -14,6 +15,7 @@ enum { VALUE_TOTAL_SIZE = 4 };
 struct xattrs {
     uint64_t inode; /* 0: before the first */
     bool is_known;  /* the inode exists and has a name, so its rows must be whole */
+    uint16_t type;  /* mode's type bits */
     uint32_t summary;
     char name[FS_XATTR_NAME_SIZE_MAX + 1];
     uint32_t total, seen; /* bytes of the value */
@@ -67,6 +69,7 @@ static void begin_inode(struct checker *checker, struct xattrs *xattrs, uint64_t
     xattrs->inode = inode;
     xattrs->summary = 0;
     xattrs->name[0] = '\0';
+    xattrs->type = record != NULL ? record->type : 0;
     xattrs->is_known = record != NULL && record->type != 0 && record->link_count > 0;
     if (record != NULL) {
         record->flags &= (uint16_t)~CHECK_XATTRS;
@@ -105,6 +108,9 @@ static void begin_name(struct checker *checker, struct xattrs *xattrs, const str
     }
     if (!fs_xattr_name_is_kept(xattrs->name)) {
         check_problem(checker, "inode %" PRIu64 ": no extended attribute is named %s", key->inode, xattrs->name);
+    }
+    if (strcmp(xattrs->name, FS_XATTR_DEFAULT_ACL_NAME) == 0 && !S_ISDIR(xattrs->type)) {
+        check_problem(checker, "inode %" PRIu64 ": a default ACL, but no directory", key->inode);
     }
     xattrs->summary = fs_xattrs_with(xattrs->summary, xattrs->name);
     xattrs->total = total;

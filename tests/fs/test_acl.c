@@ -290,6 +290,7 @@ static void umask_or_default(void **state)
     uint64_t file = make(directory, "file", S_IFREG | 0646, 0777);
     assert_int_equal(permissions_of(file), 0640);
     expect_acl(file, ACCESS_NAME, &of_file);
+    expect_acl(file, DEFAULT_NAME, NULL);
     uint64_t fifo = make(directory, "fifo", S_IFIFO | 0646, 0777);
     expect_acl(fifo, ACCESS_NAME, &of_file);
     uint64_t below = make(directory, "below", S_IFDIR | 01777, 0777);

@@ -338,6 +338,10 @@ static void xattr_no_acl(struct world *world)
 {
     put_xattr(world, world->small, "system.posix_acl_access", 23, "\4\0\0\0\2\0\0\0", 8);
 }
+static void xattr_default_acl(struct world *world)
+{
+    put_xattr(world, world->small, "system.posix_acl_default", 24, "\4\0\0\0\2\0\0\0", 8);
+}
 static void unknown_table(struct world *world)
 {
     put_row(world->fs, "Zebra", 5, "x", 1);
@@ -420,6 +424,7 @@ static const struct {
     KIND(xattr_piece_apart, "does not follow"),
     KIND(xattr_piece_alone, "does not follow"),
     KIND(xattr_no_acl, "is no ACL"),
+    KIND(xattr_default_acl, "a default ACL, but no directory"),
     KIND(unknown_table, "unknown table 90"),
 #undef KIND
 };
