@@ -95,7 +95,8 @@ static void run_threads(uint64_t commit_interval_ms)
 {
     static void *(*const functions[THREADS])(void *) = {run_writer, run_neighbour, run_remover,
                                                         run_reader, run_reader,    run_reader};
-    struct fs_options options = {.cache_size = 2U << 20, .commit_interval_ms = commit_interval_ms};
+    struct fs_options options = {
+        .cache_size = 2U << 20, .commit_interval_ms = commit_interval_ms, .access_times = FS_ACCESS_TIMES_EXACT};
     struct base_reason reason;
     struct fixture fixture;
     struct shared shared;

@@ -265,7 +265,8 @@ static void run_workers(struct fs_fixture *fixture, uint64_t seed, unsigned oper
 static void run(uint32_t page_size, uint64_t commit_interval_ms, unsigned operations)
 {
     struct fs_fixture fixture;
-    struct fs_options options = {.cache_size = 4U << 20, .commit_interval_ms = commit_interval_ms};
+    struct fs_options options = {
+        .cache_size = 4U << 20, .commit_interval_ms = commit_interval_ms, .access_times = FS_ACCESS_TIMES_EXACT};
     uint64_t inodes, lookups;
     fs_fixture_init_with(&fixture, NULL, page_size, &options);
     run_workers(&fixture, test_seed("test_stress", 77), operations);
