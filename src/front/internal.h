@@ -223,8 +223,8 @@ void front_getxattr(fuse_req_t request, fuse_ino_t inode, const char *name, size
 void front_listxattr(fuse_req_t request, fuse_ino_t inode, size_t size);
 void front_setxattr(fuse_req_t request, fuse_ino_t inode, const char *name, const char *value, size_t size, int flags);
 void front_removexattr(fuse_req_t request, fuse_ino_t inode, const char *name);
-/* Before contents or owner change: file capabilities go. With extended attributes the kernel sees to it; with -o noxattr
- * it does not know of them, so we do. */
+/* Before contents or owner change: file capabilities go. With extended attributes the kernel sees to it; with -o
+ * noxattr it does not know of them, so we do. */
 int front_drop_capability(fuse_req_t request, fuse_ino_t inode);
 
 void front_open(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info);
