@@ -34,7 +34,7 @@ static size_t put_prefix(uint8_t *key, uint64_t inode)
 
 static size_t put_name(uint8_t *key, uint64_t inode, const char *name)
 {
-    size_t name_size = strlen(name);
+    size_t name_size = strnlen(name, FS_XATTR_NAME_SIZE_MAX + 1);
     BASE_ASSERT(name_size > 0 && name_size <= FS_XATTR_NAME_SIZE_MAX);
     put_prefix(key, inode);
     memcpy(key + KEY_NAME, name, name_size);
