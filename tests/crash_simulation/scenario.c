@@ -265,9 +265,9 @@ static bool make_files(struct place *place, unsigned count, uint32_t page_size, 
  * empty holds contents that only the log names (STEAL_OVER_CONTENTS)
  * --------------------------------------------------- */
 
-enum { STEAL_PAGE_SIZE = 65536, STEAL_FILES = 820, STEAL_LOG_SIZE = 1 << 20 };
+enum { STEAL_PAGE_SIZE = 65536, STEAL_FILES_MIN = 400, STEAL_FILES_MAX = 880, STEAL_LOG_SIZE = 1 << 20 };
 
-static bool run_steal_with(const struct place *place)
+static bool run_steal_with(const struct place *place, unsigned file_count)
 {
     struct base_reason reason = {""};
     struct session session;
@@ -284,10 +284,10 @@ static bool run_steal_with(const struct place *place)
         const struct operation append = {.kind = OPERATION_APPEND, .path = "c", .size = 1 << 20};
         good = session_perform(&session, 0, &append, &reason) == OUTCOME_CHANGED;
     }
-    for (unsigned i = 0; good && i < STEAL_FILES; i += 12) {
-        const struct operation chmod = {.kind = OPERATION_SET_MODE, .path = path, .mode = 0640};
+    for (unsigned i = 0; good && i < file_count; i += 12) {
+        const struct operation write = {.kind = OPERATION_WRITE, .path = path, .size = 100};
         snprintf(path, sizeof path, "%u", i);
-        good = session_perform(&session, 0, &chmod, &reason) == OUTCOME_CHANGED;
+        good = session_perform(&session, 0, &write, &reason) == OUTCOME_CHANGED;
     }
     good = good && session_perform(&session, 0, &sync_operation, &reason) == OUTCOME_CHANGED;
     if (!good) {
@@ -302,14 +302,17 @@ static bool run_steal_with(const struct place *place)
     return good;
 }
 
-/* A tree of so many pages that a zone of them is nearly full. */
+/* Trees of so many pages that a zone of them is more or less full. */
 static bool run_steal(struct crash_run *run, const char *name)
 {
-    struct place place;
+    bool good = true;
 
     (void)run, (void)name;
-    bool good = make_files(&place, STEAL_FILES, STEAL_PAGE_SIZE, STEAL_LOG_SIZE) && run_steal_with(&place);
-    place_deinit(&place);
+    for (unsigned file_count = STEAL_FILES_MIN; good && file_count <= STEAL_FILES_MAX; file_count += 60) {
+        struct place place;
+        good = make_files(&place, file_count, STEAL_PAGE_SIZE, STEAL_LOG_SIZE) && run_steal_with(&place, file_count);
+        place_deinit(&place);
+    }
     return good;
 }
 
