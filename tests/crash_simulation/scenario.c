@@ -440,6 +440,98 @@ static bool run_steps(struct crash_run *run, const char *name)
     return good;
 }
 
+/* --- ring: batches that fill the log's ring to its very end, and checkpoints then
+ * ------------------------------------- */
+
+static bool run_ring(struct crash_run *run, const char *name)
+{
+    static const struct operation chmod = {.kind = OPERATION_SET_MODE, .path = "g", .mode = 0640};
+    static const struct operation checkpoint = {.kind = OPERATION_CHECKPOINT};
+    enum { RING_BATCHES = 8 };
+    bool good = true;
+
+    (void)run;
+    for (unsigned before = 0; good && before <= RING_BATCHES; before++) {
+        struct operation operations[2 * RING_BATCHES + 4];
+        struct session session;
+        struct place place;
+        size_t count = 0;
+        for (unsigned i = 0; i < before; i++) {
+            operations[count++] = chmod;
+            operations[count++] = sync_operation;
+        }
+        operations[count++] = checkpoint;
+        operations[count++] = chmod;
+        operations[count++] = sync_operation;
+        place_make_tree(&place, STORE_BLOCK_SIZE * RING_BATCHES / 2);
+        session_init(&session, &place.image, place.model);
+        simulation_reset_environment(16);
+        good = perform_list(&session, operations, count, name);
+        good = good && cut_all(run, &session, session.disk.record.event_count, name, NULL);
+        end(&session);
+        place_deinit(&place);
+    }
+    return good;
+}
+
+/* --- between: operations that come and go while a checkpoint is under way, at each of its calls
+ * ----------------------- */
+
+static struct {
+    struct session *session;
+    unsigned countdown; /* calls until then; 0: not any more */
+    bool is_wrong;
+} between;
+
+static void perform_between(void)
+{
+    static const struct operation operations[] = {
+        {.kind = OPERATION_MAKE, .path = "n", .mode = S_IFREG | 0600},
+        {.kind = OPERATION_WRITE, .path = "n", .size = 9000},
+        {.kind = OPERATION_UNLINK, .path = "n"},
+        {.kind = OPERATION_WRITE, .path = "g", .offset = 4096, .size = 4096},
+    };
+    struct base_reason reason = {""};
+
+    if (between.countdown == 0 || --between.countdown > 0) {
+        return;
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        if (session_perform(between.session, 0, &operations[i], &reason) != OUTCOME_CHANGED && !between.is_wrong) {
+            between.is_wrong = true;
+            crash_report("scenario:between", "without a cut: %s", reason.text);
+        }
+    }
+}
+
+static bool run_between(struct crash_run *run, const char *name)
+{
+    static const struct operation operations[] = {
+        {.kind = OPERATION_WRITE, .path = "g", .size = 5000},
+        {.kind = OPERATION_UNLINK, .path = "d/f"},
+    };
+    static const struct operation checkpoint = {.kind = OPERATION_CHECKPOINT};
+    enum { CALLS_MAX = 12 };
+    bool good = true;
+
+    for (unsigned call = 1; good && call <= CALLS_MAX; call++) {
+        struct base_reason reason = {""};
+        struct session session;
+        session_init(&session, &run->tree.image, run->tree.model);
+        simulation_reset_environment(17);
+        good = perform_list(&session, operations, 2, name);
+        between.session = &session;
+        between.countdown = call;
+        session.disk.before_call = perform_between;
+        good = good && session_perform(&session, 0, &checkpoint, &reason) == OUTCOME_CHANGED && !between.is_wrong;
+        between.countdown = 0;
+        good = good && session_perform(&session, 0, &sync_operation, &reason) == OUTCOME_CHANGED;
+        good = good && cut_all(run, &session, session.disk.record.event_count, name, NULL);
+        end(&session);
+    }
+    return good;
+}
+
 /* --- All ---------------------------------------------------------------------------------------------------------- */
 
 struct scenario {
@@ -448,8 +540,8 @@ struct scenario {
 };
 
 static const struct scenario scenarios[] = {
-    {"salt", run_salt},   {"freeze", run_freeze}, {"damage", run_damage},
-    {"steal", run_steal}, {"stolen", run_stolen}, {"steps", run_steps},
+    {"salt", run_salt},     {"freeze", run_freeze}, {"damage", run_damage}, {"steal", run_steal},
+    {"stolen", run_stolen}, {"steps", run_steps},   {"ring", run_ring},     {"between", run_between},
 };
 
 bool crash_scenarios(struct crash_run *run, const char *name)
