@@ -486,10 +486,10 @@ static struct {
 static void perform_between(void)
 {
     static const struct operation operations[] = {
-        {.kind = OPERATION_MAKE, .path = "n", .mode = S_IFREG | 0600},
-        {.kind = OPERATION_WRITE, .path = "n", .size = 9000},
-        {.kind = OPERATION_UNLINK, .path = "n"},
         {.kind = OPERATION_WRITE, .path = "g", .offset = 4096, .size = 4096},
+        {.kind = OPERATION_MAKE, .path = "n", .mode = S_IFREG | 0600},
+        {.kind = OPERATION_WRITE, .path = "n", .size = 4096}, /* in the lowest free block, that a node takes next */
+        {.kind = OPERATION_UNLINK, .path = "n"},
     };
     struct base_reason reason = {""};
 
@@ -508,6 +508,7 @@ static bool run_between(struct crash_run *run, const char *name)
 {
     static const struct operation operations[] = {
         {.kind = OPERATION_WRITE, .path = "g", .size = 5000},
+        {.kind = OPERATION_CHECKPOINT},
         {.kind = OPERATION_UNLINK, .path = "d/f"},
     };
     static const struct operation checkpoint = {.kind = OPERATION_CHECKPOINT};
@@ -519,7 +520,7 @@ static bool run_between(struct crash_run *run, const char *name)
         struct session session;
         session_init(&session, &run->tree.image, run->tree.model);
         simulation_reset_environment(17);
-        good = perform_list(&session, operations, 2, name);
+        good = perform_list(&session, operations, 3, name);
         between.session = &session;
         between.countdown = call;
         session.disk.before_call = perform_between;
