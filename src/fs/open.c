@@ -131,7 +131,7 @@ static int format_contents(struct fs *fs, const struct fs_format_options *option
     if (!error) {
         error = txn_engine_checkpoint(fs->engine);
     }
-    return error;
+    return error ? error : store_shrink(fs->store);
 }
 
 int fs_format(struct os_file *file, const struct fs_format_options *options, struct base_reason *ret_reason)
