@@ -51,9 +51,9 @@ int fs_format(struct os_file *file, const struct fs_format_options *options, str
 
 struct fs_options {
     bool read_only;
-    size_t cache_size;               /* bytes: the memory budget of pool and node cache (cache=); 0: 64 MiB */
-    uint64_t commit_interval_ms; /* 0: no background threads (tests, tools) */
-    uint64_t content_unsynced_max;   /* see struct txn_engine_options */
+    size_t cache_size;             /* bytes: the memory budget of pool and node cache (cache=); 0: 64 MiB */
+    uint64_t commit_interval_ms;   /* 0: no background threads (tests, tools) */
+    uint64_t content_unsynced_max; /* see struct txn_engine_options */
 };
 
 /* Opens store, pool, engine and tree, checks what opening reads (errors as store_open), and, when writable, ends
