@@ -269,8 +269,12 @@ int fs_close(struct fs *fs)
     int error = 0;
     if (!fs->read_only) {
         fs_reclaimer_finish(fs->reclaimer);
+        /* What was freed can be used by the last checkpoint, so that nothing of it keeps the file long. */
+        error = txn_engine_sync(fs->engine);
         write_next_number(fs);
-        error = txn_engine_checkpoint(fs->engine);
+        if (!error) {
+            error = txn_engine_checkpoint(fs->engine);
+        }
         if (!error) {
             error = store_shrink(fs->store);
         }
