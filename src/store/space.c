@@ -12,10 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    RELEASE_BATCH = 512,
-    PAGE_SLOTS_FEW = 128,
-};
+enum { RELEASE_BATCH = 512 };
 
 uint32_t zone_usable(uint64_t zone, uint64_t block_count)
 {
@@ -288,13 +285,14 @@ bool zone_may_take(struct space *space, uint64_t zone, enum zone_kind kind)
     return zone_leaves_room(space, zone, kind, space_node_reserve(space, space->block_count, 0));
 }
 
-/* While page zones have little room, the lowest empty zone is left to them: contents that run through a new file would
- * else push the pages behind themselves, where they keep the file from getting shorter when the contents are gone. */
+/* While page zones have room for less than half a zone of pages, the lowest empty zone is left to them: contents that
+ * run through a new file would else push the pages behind themselves, where they keep the file from getting shorter
+ * when the contents are gone. */
 bool zone_is_kept_for_pages(struct space *space, uint64_t zone)
 {
     return zone == zone_lowest_available(space, ZONE_EMPTY) &&
            zone_next_available(space, ZONE_EMPTY, zone + 1) < space->zone_count &&
-           space_get_capacity(space, space->block_count).page_slots < PAGE_SLOTS_FEW;
+           space_get_capacity(space, space->block_count).page_slots < STORE_ZONE_BLOCKS / space->page_blocks / 2;
 }
 
 /* The empty zone to take next for a kind that has nothing left: the lowest that leaves room for the other kind. Where

@@ -262,10 +262,11 @@ static bool make_files(struct place *place, unsigned count, uint32_t page_size, 
 }
 
 /* --- steal: recovery has more pages to write than the zones of pages have room for, and the lowest zone that looks
- * empty holds contents that only the log names (STEAL_OVER_CONTENTS)
+ * empty holds contents that only the log names (STEAL_OVER_CONTENTS). One empty zone is left to pages, so it takes
+ * nearly two zones of them.
  * --------------------------------------------------- */
 
-enum { STEAL_PAGE_SIZE = 65536, STEAL_FILES_MIN = 400, STEAL_FILES_MAX = 880, STEAL_LOG_SIZE = 1 << 20 };
+enum { STEAL_PAGE_SIZE = 65536, STEAL_FILES_MIN = 1500, STEAL_FILES_MAX = 2000, STEAL_LOG_SIZE = 1 << 20 };
 
 static bool run_steal_with(const struct place *place, unsigned file_count)
 {
@@ -308,7 +309,7 @@ static bool run_steal(struct crash_run *run, const char *name)
     bool good = true;
 
     (void)run, (void)name;
-    for (unsigned file_count = STEAL_FILES_MIN; good && file_count <= STEAL_FILES_MAX; file_count += 60) {
+    for (unsigned file_count = STEAL_FILES_MIN; good && file_count <= STEAL_FILES_MAX; file_count += 100) {
         struct place place;
         good = make_files(&place, file_count, STEAL_PAGE_SIZE, STEAL_LOG_SIZE) && run_steal_with(&place, file_count);
         place_deinit(&place);
