@@ -215,10 +215,12 @@ static void load_report(const struct load *load, const struct writer *writers, u
         used += part;
     }
     qsort(all, measured, sizeof(*all), compare_numbers);
+    const uint64_t median = measured / 2;
+    const uint64_t percentile_99 = measured * 99 / 100;
     printf("{\"workload\": \"%s\", \"writers\": %u, \"operations\": %" PRIu64 ", \"bytes\": %" PRIu64
            ", \"seconds\": %.6f, \"p50_us\": %.1f, \"p99_us\": %.1f, \"max_us\": %.1f}\n",
            load->kind->name, count, operations, operations * load->kind->size, (double)elapsed_ns / 1e9,
-           (double)all[measured / 2] / 1e3, (double)all[measured * 99 / 100] / 1e3, (double)all[measured - 1] / 1e3);
+           (double)all[median] / 1e3, (double)all[percentile_99] / 1e3, (double)all[measured - 1] / 1e3);
     free(all);
 }
 

@@ -42,8 +42,8 @@ struct store *txn_engine_store(struct txn_engine *engine);
 struct pool *txn_engine_pool(struct txn_engine *engine);
 
 /* Durable: everything committed before the call is on the disk when it returns 0; at once, without I/O, when it was
- * already. One write and one sync of the file, shared by all who wait; a checkpoint where the log has no room. -EIO to
- * all whose changes a failure lost, -EROFS to who comes later. */
+ * already. One write and one sync of the file, shared by all who wait; a checkpoint where the log has no room. A
+ * failure is the host's error to who met it, -EIO to others whose changes it lost, -EROFS to who comes later. */
 int txn_engine_sync(struct txn_engine *engine);
 
 /* Durable in a checkpoint: what is on the disk then needs no recovery. Results as above. */

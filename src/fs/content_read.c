@@ -19,6 +19,7 @@ struct reader {
     uint64_t end;      /* of what is to be read */
     uint64_t capacity; /* of the buffer, as an offset in the file: a last block may be read whole up to here */
     uint64_t done;     /* up to here the buffer is filled, or will be by the extent */
+    uint8_t kind;      /* of the rows met so far; 0: none */
     uint64_t extent_offset;
     struct store_run extent;
     uint64_t checksums[EXTENT_BLOCKS_MAX];
@@ -173,6 +174,11 @@ static int read_rows(struct reader *reader, struct fs_content_walk *walk)
 
     for (ret = fs_content_walk_seek(walk, fs_round_down(reader->offset, FS_CHUNK_SIZE), &row);
          ret == 0 && row.offset < reader->end; ret = fs_content_walk_next(walk, &row)) {
+        if (reader->kind != 0 && row.kind != reader->kind) {
+            ret = fs_content_damaged(reader->inode, row.offset, "pieces and chunks in one file");
+            break;
+        }
+        reader->kind = row.kind;
         if (row.kind == FS_CONTENT_PIECE) {
             read_piece(reader, &row);
         } else {
@@ -211,6 +217,7 @@ int64_t fs_content_read(struct fs *fs, uint64_t inode, uint64_t size, uint64_t o
     reader.end = offset + min_u64(buffer_size, size - offset);
     reader.capacity = offset + min_u64(buffer_size, UINT64_MAX - offset);
     reader.extent.count = 0;
+    reader.kind = 0;
     ret = fs_content_walk_open(fs, NULL, inode, &walk);
     if (ret < 0) {
         return ret;

@@ -131,7 +131,7 @@ static int format_contents(struct fs *fs, const struct fs_format_options *option
     if (!error) {
         error = txn_engine_checkpoint(fs->engine);
     }
-    return error;
+    return error ? error : store_shrink(fs->store);
 }
 
 int fs_format(struct os_file *file, const struct fs_format_options *options, struct base_reason *ret_reason)
@@ -258,10 +258,10 @@ out:
 /* --- Closing ------------------------------------------------------------------------------------------------------ */
 
 /* What was handed out of the last batch is exact from here on. Without it numbers are skipped, nothing worse. */
-static void write_next_number(struct fs *fs)
+static void write_next_number(struct fs *fs, bool always)
 {
     struct txn *txn;
-    if (fs->next_number == fs->number_limit || fs_row_changes_begin(fs, 1, 0, true, &txn)) {
+    if ((fs->next_number == fs->number_limit && !always) || fs_row_changes_begin(fs, 1, 0, true, &txn)) {
         return;
     }
     fs_row_changes_end(txn, fs_super_row_write(fs, txn, fs->next_number));
@@ -272,8 +272,17 @@ int fs_close(struct fs *fs)
     int error = 0;
     if (!fs->read_only) {
         fs_reclaimer_finish(fs->reclaimer);
-        write_next_number(fs);
-        error = txn_engine_checkpoint(fs->engine);
+        /* What was freed can be used by the last checkpoint, so that nothing of it keeps the file long. */
+        error = txn_engine_sync(fs->engine);
+        write_next_number(fs, false);
+        if (!error) {
+            error = txn_engine_checkpoint(fs->engine);
+        }
+        /* A page and nodes of the map, written while the file was full, would keep it long: written once more. */
+        if (!error && store_is_loose(fs->store)) {
+            write_next_number(fs, true);
+            error = txn_engine_checkpoint(fs->engine);
+        }
         if (!error) {
             error = store_shrink(fs->store);
         }

@@ -372,6 +372,16 @@ int store_checkpoint(struct store *store)
 
 /* --- Shrinking ---------------------------------------------------------------------------------------------------- */
 
+bool store_is_loose(struct store *store)
+{
+    struct space *space = &store->space;
+
+    base_mutex_lock(&space->mutex);
+    bool is_loose = space_shrunk_size(space) > 2 * (space->used_blocks + STORE_ZONE_BLOCKS);
+    base_mutex_unlock(&space->mutex);
+    return is_loose;
+}
+
 int store_shrink(struct store *store)
 {
     struct space *space = &store->space;

@@ -271,8 +271,7 @@ static int space_grow(struct space *space, struct os_file *file, const struct st
         size = least_size;
         result = os_file_allocate(file, old_size * STORE_BLOCK_SIZE, (size - old_size) * STORE_BLOCK_SIZE);
     }
-    /* The first zone is for small beginnings. */
-    if (result == 0 && (atomic_load(&space->zeroes_growth) || old_size < STORE_ZONE_BLOCKS)) {
+    if (result == 0 && atomic_load(&space->zeroes_growth)) {
         result = space_write_zeros(space, file, old_size * STORE_BLOCK_SIZE, size * STORE_BLOCK_SIZE);
     }
     base_mutex_lock(&space->mutex);

@@ -285,6 +285,16 @@ bool zone_may_take(struct space *space, uint64_t zone, enum zone_kind kind)
     return zone_leaves_room(space, zone, kind, space_node_reserve(space, space->block_count, 0));
 }
 
+/* While page zones have room for less than half a zone of pages, the lowest empty zone is left to them: contents that
+ * run through a new file would else push the pages behind themselves, where they keep the file from getting shorter
+ * when the contents are gone. */
+bool zone_is_kept_for_pages(struct space *space, uint64_t zone)
+{
+    return zone == zone_lowest_available(space, ZONE_EMPTY) &&
+           zone_next_available(space, ZONE_EMPTY, zone + 1) < space->zone_count &&
+           space_get_capacity(space, space->block_count).page_slots < STORE_ZONE_BLOCKS / space->page_blocks / 2;
+}
+
 /* The empty zone to take next for a kind that has nothing left: the lowest that leaves room for the other kind. Where
  * zones differ (the first and the last are smaller) that is not always the lowest. */
 int zone_choose_empty(struct space *space, enum zone_kind kind, uint64_t *ret_zone)
@@ -296,6 +306,10 @@ int zone_choose_empty(struct space *space, enum zone_kind kind, uint64_t *ret_zo
         return -ENOSPC;
     }
     uint64_t second = zone_next_available(space, ZONE_EMPTY, lowest + 1);
+    if (kind == ZONE_CONTENTS && zone_is_kept_for_pages(space, lowest)) {
+        lowest = second;
+        second = zone_next_available(space, ZONE_EMPTY, lowest + 1);
+    }
     uint64_t candidates[] = {lowest, second, bits_get(space->available[ZONE_EMPTY], last) ? last : lowest};
     uint64_t node_blocks = space_node_reserve(space, space->block_count, 0);
     *ret_zone = lowest;

@@ -186,6 +186,7 @@ int zone_take(struct space *space, uint64_t zone, enum zone_kind kind);
 void zone_give_back(struct space *space, uint64_t zone);
 int zone_choose_empty(struct space *space, enum zone_kind kind, uint64_t *ret_zone);
 bool zone_may_take(struct space *space, uint64_t zone, enum zone_kind kind);
+bool zone_is_kept_for_pages(struct space *space, uint64_t zone);
 int zone_make_marks(struct space *space, uint64_t zone);
 uint64_t zone_next_available(const struct space *space, enum zone_kind kind, uint64_t from);
 void zone_free_blocks(struct space *space, uint64_t zone, uint32_t first, uint32_t count);

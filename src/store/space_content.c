@@ -55,7 +55,8 @@ static void space_find_at_goal(struct space *space, uint64_t goal, uint32_t want
         return;
     }
     if (space->zones[zone].kind == ZONE_EMPTY && first == 0 && zone_usable(zone, space->block_count) >= good &&
-        zone_may_take(space, zone, ZONE_CONTENTS) && zone_take(space, zone, ZONE_CONTENTS) < 0) {
+        !zone_is_kept_for_pages(space, zone) && zone_may_take(space, zone, ZONE_CONTENTS) &&
+        zone_take(space, zone, ZONE_CONTENTS) < 0) {
         return;
     }
     if (space->zones[zone].kind != ZONE_CONTENTS || bits_get(space->zones[zone].used, first)) {
@@ -73,8 +74,8 @@ static void space_find_near_cursor(struct space *space, uint32_t wanted, uint32_
     uint64_t cursor_zone = space->content_cursor / STORE_ZONE_BLOCKS;
 
     if (cursor_zone < space->zone_count && space->zones[cursor_zone].kind == ZONE_EMPTY &&
-        zone_usable(cursor_zone, space->block_count) >= good && zone_may_take(space, cursor_zone, ZONE_CONTENTS) &&
-        zone_take(space, cursor_zone, ZONE_CONTENTS) < 0) {
+        zone_usable(cursor_zone, space->block_count) >= good && !zone_is_kept_for_pages(space, cursor_zone) &&
+        zone_may_take(space, cursor_zone, ZONE_CONTENTS) && zone_take(space, cursor_zone, ZONE_CONTENTS) < 0) {
         return;
     }
     uint64_t zone = zone_next_available(space, ZONE_CONTENTS, cursor_zone);

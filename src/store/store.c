@@ -107,7 +107,10 @@ static uint64_t space_count_available(const struct space *space, uint64_t host_f
     for (unsigned i = 0; i < capacity.special_count; i++) {
         blocks += capacity.special[i];
     }
-    return subtract(blocks, subtract(kept_pages, capacity.page_slots) * space->page_blocks + kept_blocks);
+    /* Pages that page zones have no room for take whole zones. */
+    uint64_t pages_short = subtract(kept_pages, capacity.page_slots);
+    uint64_t zones = (pages_short * space->page_blocks + STORE_ZONE_BLOCKS - 1) / STORE_ZONE_BLOCKS;
+    return subtract(blocks, zones * STORE_ZONE_BLOCKS + kept_blocks);
 }
 
 static void space_fill_statistics(struct space *space, uint64_t host_free_blocks,

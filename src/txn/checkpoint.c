@@ -165,7 +165,7 @@ int txn_checkpoint(struct txn_engine *engine, enum checkpoint_cause cause)
         atomic_store(&engine->checkpoint_last_ms, base_clock_monotonic_ms());
     }
     atomic_fetch_add(&engine->checkpoint_count, 1);
-    return result ? -EIO : 1;
+    return result ? result : 1;
 }
 
 int txn_engine_checkpoint(struct txn_engine *engine)
@@ -178,5 +178,5 @@ int txn_engine_checkpoint(struct txn_engine *engine)
     base_mutex_lock(&engine->checkpoint_mutex);
     int result = txn_checkpoint(engine, CHECKPOINT_SYNC);
     base_mutex_unlock(&engine->checkpoint_mutex);
-    return result < 0 ? -EIO : 0;
+    return result < 0 ? result : 0;
 }

@@ -126,7 +126,7 @@ void txn_dismiss(struct txn_engine *engine, const struct txn_need *need, uint64_
 /* --- checkpoint.c ------------------------------------------------------------------------------------------------- */
 
 /* Under checkpoint_mutex. 1: everything committed before is durable now; 0: nothing was dirty; else the store has
- * failed: -EROFS if it had before, -EIO if it did in this call. */
+ * failed: -EROFS if it had before, the host's error if it did in this call. */
 int txn_checkpoint(struct txn_engine *engine, enum checkpoint_cause cause);
 /* Whether dirty frames have passed half of what admission allows, the log half of its ring, or what waits for it as
  * much memory as it should. */

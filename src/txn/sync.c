@@ -163,7 +163,7 @@ int txn_sync(struct txn_engine *engine)
             made = checkpoint_instead(engine, target);
         }
         if (made < 0) {
-            return -EIO;
+            return made == -EROFS ? -EIO : made; /* the host's own error to who met it */
         }
     }
     return 0;

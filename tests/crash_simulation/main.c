@@ -8,11 +8,13 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -170,6 +172,7 @@ static bool run_workers(struct crash_run *run, enum mode mode, const char *scena
         run->worker = i;
         workers[i] = fork();
         if (workers[i] == 0) {
+            (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* not without who waits for it */
             good = run_mode(run, mode, scenario);
             place_deinit(&run->tree); /* what is left at the end is a leak */
             exit(good ? 0 : 1);

@@ -1,7 +1,7 @@
 /* Long seeded workloads, one case after another. What a case is like is drawn from its number: one actor over the whole
- * tree or several at once in directories of their own; a small ring of the log, which goes round many times; the
- * smallest pool, and now and then so many files that dirty pages are stolen; a host that is nearly full; a call that
- * fails.
+ * tree or several at once in directories of their own, with the filesystem's own threads or without; a small ring of
+ * the log, which goes round many times; the smallest pool, and now and then so many files that dirty pages are stolen;
+ * a host that is nearly full; a call that fails.
  *
  * A case is a chain of sessions. Each is cut at random places; one of the cut images is where the next begins. So a
  * session's first cuts fall into the recovery from the cut before. */
@@ -35,6 +35,7 @@ struct shape {
     unsigned name_count;      /* of different names for what is made, in each directory */
     unsigned name_size;       /* bytes */
     bool is_crowded;          /* many files within the tree: more pages than the pool has frames */
+    bool has_background;      /* the filesystem's own threads: they sync and take checkpoints as they like */
     bool is_nearly_full, is_delayed;
     bool has_fault;
 };
@@ -82,6 +83,7 @@ static struct shape shape_of(uint64_t seed)
         shape.cut_count = 24;
         shape.session_count = 1;
     }
+    shape.has_background = one_in(&random, 3);
     shape.is_nearly_full = one_in(&random, 6);
     shape.is_delayed = shape.is_nearly_full && one_in(&random, 4);
     shape.has_fault = !shape.is_nearly_full && one_in(&random, 4);
@@ -307,10 +309,13 @@ static bool perform_all(struct session *session, const struct random_case *this,
     if (session->actor_count == 1) {
         perform_operations(&turns[0]);
     } else {
+        unsigned threads[ACTORS_MAX];
         for (unsigned i = 0; i < session->actor_count; i++) {
-            simulation_spawn(perform_operations, &turns[i]);
+            threads[i] = simulation_spawn(perform_operations, &turns[i]);
         }
-        simulation_run(this->shape.seed + number);
+        for (unsigned i = 0; i < session->actor_count; i++) {
+            simulation_join(threads[i]);
+        }
     }
     return !is_wrong;
 }
@@ -333,8 +338,8 @@ static void draw_trouble(struct random_case *this, struct session *session)
     }
 }
 
-/* Does a session's work: true with *ret_reason unset, or what is wrong. */
-static bool work(struct random_case *this, struct session *session, unsigned number, struct base_reason *ret_reason)
+static bool work_in_thread(struct random_case *this, struct session *session, unsigned number,
+                           struct base_reason *ret_reason)
 {
     struct base_reason ignored;
 
@@ -362,6 +367,29 @@ static bool work(struct random_case *this, struct session *session, unsigned num
     }
     (void)session_close(session, &ignored); /* what it does is never reached by a cut */
     return good;
+}
+
+struct work {
+    struct random_case *this;
+    struct session *session;
+    unsigned number;
+    struct base_reason *reason;
+    bool good;
+};
+
+static void run_work(void *context)
+{
+    struct work *work = context;
+    work->good = work_in_thread(work->this, work->session, work->number, work->reason);
+}
+
+/* Does a session's work, as the first thread of its simulation: false when something is wrong. */
+static bool work(struct random_case *this, struct session *session, unsigned number, struct base_reason *ret_reason)
+{
+    struct work work = {.this = this, .session = session, .number = number, .reason = ret_reason};
+
+    simulation_run(this->shape.seed + number, run_work, &work);
+    return work.good;
 }
 
 /* --- Cuts --------------------------------------------------------------------------------------------------------- */
@@ -510,6 +538,7 @@ static bool run_case(struct crash_run *run, uint64_t seed, struct selection only
         session_keep_models(&session);
     }
     session.traces = traces;
+    session.options.commit_interval_ms = this.shape.has_background ? 2000 : 0;
     session.disk.before_call = simulation_yield;
     verify_forget();
     bool good = run_sessions(run, &this, &session);

@@ -262,12 +262,13 @@ static bool make_files(struct place *place, unsigned count, uint32_t page_size, 
 }
 
 /* --- steal: recovery has more pages to write than the zones of pages have room for, and the lowest zone that looks
- * empty holds contents that only the log names (STEAL_OVER_CONTENTS)
+ * empty holds contents that only the log names (STEAL_OVER_CONTENTS). One empty zone is left to pages, so it takes
+ * nearly two zones of them.
  * --------------------------------------------------- */
 
-enum { STEAL_PAGE_SIZE = 65536, STEAL_FILES = 820, STEAL_LOG_SIZE = 1 << 20 };
+enum { STEAL_PAGE_SIZE = 65536, STEAL_FILES_MIN = 1500, STEAL_FILES_MAX = 2000, STEAL_LOG_SIZE = 1 << 20 };
 
-static bool run_steal_with(const struct place *place)
+static bool run_steal_with(const struct place *place, unsigned file_count)
 {
     struct base_reason reason = {""};
     struct session session;
@@ -284,10 +285,10 @@ static bool run_steal_with(const struct place *place)
         const struct operation append = {.kind = OPERATION_APPEND, .path = "c", .size = 1 << 20};
         good = session_perform(&session, 0, &append, &reason) == OUTCOME_CHANGED;
     }
-    for (unsigned i = 0; good && i < STEAL_FILES; i += 12) {
-        const struct operation chmod = {.kind = OPERATION_SET_MODE, .path = path, .mode = 0640};
+    for (unsigned i = 0; good && i < file_count; i += 12) {
+        const struct operation write = {.kind = OPERATION_WRITE, .path = path, .size = 100};
         snprintf(path, sizeof path, "%u", i);
-        good = session_perform(&session, 0, &chmod, &reason) == OUTCOME_CHANGED;
+        good = session_perform(&session, 0, &write, &reason) == OUTCOME_CHANGED;
     }
     good = good && session_perform(&session, 0, &sync_operation, &reason) == OUTCOME_CHANGED;
     if (!good) {
@@ -302,14 +303,17 @@ static bool run_steal_with(const struct place *place)
     return good;
 }
 
-/* A tree of so many pages that a zone of them is nearly full. */
+/* Trees of so many pages that a zone of them is more or less full. */
 static bool run_steal(struct crash_run *run, const char *name)
 {
-    struct place place;
+    bool good = true;
 
     (void)run, (void)name;
-    bool good = make_files(&place, STEAL_FILES, STEAL_PAGE_SIZE, STEAL_LOG_SIZE) && run_steal_with(&place);
-    place_deinit(&place);
+    for (unsigned file_count = STEAL_FILES_MIN; good && file_count <= STEAL_FILES_MAX; file_count += 100) {
+        struct place place;
+        good = make_files(&place, file_count, STEAL_PAGE_SIZE, STEAL_LOG_SIZE) && run_steal_with(&place, file_count);
+        place_deinit(&place);
+    }
     return good;
 }
 
@@ -437,6 +441,99 @@ static bool run_steps(struct crash_run *run, const char *name)
     return good;
 }
 
+/* --- ring: batches that fill the log's ring to its very end, and checkpoints then
+ * ------------------------------------- */
+
+static bool run_ring(struct crash_run *run, const char *name)
+{
+    static const struct operation chmod = {.kind = OPERATION_SET_MODE, .path = "g", .mode = 0640};
+    static const struct operation checkpoint = {.kind = OPERATION_CHECKPOINT};
+    enum { RING_BATCHES = 8 };
+    bool good = true;
+
+    (void)run;
+    for (unsigned before = 0; good && before <= RING_BATCHES; before++) {
+        struct operation operations[2 * RING_BATCHES + 4];
+        struct session session;
+        struct place place;
+        size_t count = 0;
+        for (unsigned i = 0; i < before; i++) {
+            operations[count++] = chmod;
+            operations[count++] = sync_operation;
+        }
+        operations[count++] = checkpoint;
+        operations[count++] = chmod;
+        operations[count++] = sync_operation;
+        place_make_tree(&place, STORE_BLOCK_SIZE * RING_BATCHES / 2);
+        session_init(&session, &place.image, place.model);
+        simulation_reset_environment(16);
+        good = perform_list(&session, operations, count, name);
+        good = good && cut_all(run, &session, session.disk.record.event_count, name, NULL);
+        end(&session);
+        place_deinit(&place);
+    }
+    return good;
+}
+
+/* --- between: operations that come and go while a checkpoint is under way, at each of its calls
+ * ----------------------- */
+
+static struct {
+    struct session *session;
+    unsigned countdown; /* calls until then; 0: not any more */
+    bool is_wrong;
+} between;
+
+static void perform_between(void)
+{
+    static const struct operation operations[] = {
+        {.kind = OPERATION_WRITE, .path = "g", .offset = 4096, .size = 4096},
+        {.kind = OPERATION_MAKE, .path = "n", .mode = S_IFREG | 0600},
+        {.kind = OPERATION_WRITE, .path = "n", .size = 4096}, /* in the lowest free block, that a node takes next */
+        {.kind = OPERATION_UNLINK, .path = "n"},
+    };
+    struct base_reason reason = {""};
+
+    if (between.countdown == 0 || --between.countdown > 0) {
+        return;
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        if (session_perform(between.session, 0, &operations[i], &reason) != OUTCOME_CHANGED && !between.is_wrong) {
+            between.is_wrong = true;
+            crash_report("scenario:between", "without a cut: %s", reason.text);
+        }
+    }
+}
+
+static bool run_between(struct crash_run *run, const char *name)
+{
+    static const struct operation operations[] = {
+        {.kind = OPERATION_WRITE, .path = "g", .size = 5000},
+        {.kind = OPERATION_CHECKPOINT},
+        {.kind = OPERATION_UNLINK, .path = "d/f"},
+    };
+    static const struct operation checkpoint = {.kind = OPERATION_CHECKPOINT};
+    enum { CALLS_MAX = 12 };
+    bool good = true;
+
+    for (unsigned call = 1; good && call <= CALLS_MAX; call++) {
+        struct base_reason reason = {""};
+        struct session session;
+        session_init(&session, &run->tree.image, run->tree.model);
+        simulation_reset_environment(17);
+        good = perform_list(&session, operations, 3, name);
+        between.session = &session;
+        between.countdown = call;
+        session.disk.before_call = perform_between;
+        good = good && session_perform(&session, 0, &checkpoint, &reason) == OUTCOME_CHANGED && !between.is_wrong;
+        between.countdown = 0;
+        good = good && session_perform(&session, 0, &sync_operation, &reason) == OUTCOME_CHANGED;
+        good = good && cut_all(run, &session, session.disk.record.event_count, name, NULL);
+        end(&session);
+    }
+    return good;
+}
+
 /* --- All ---------------------------------------------------------------------------------------------------------- */
 
 struct scenario {
@@ -445,8 +542,8 @@ struct scenario {
 };
 
 static const struct scenario scenarios[] = {
-    {"salt", run_salt},   {"freeze", run_freeze}, {"damage", run_damage},
-    {"steal", run_steal}, {"stolen", run_stolen}, {"steps", run_steps},
+    {"salt", run_salt},     {"freeze", run_freeze}, {"damage", run_damage}, {"steal", run_steal},
+    {"stolen", run_stolen}, {"steps", run_steps},   {"ring", run_ring},     {"between", run_between},
 };
 
 bool crash_scenarios(struct crash_run *run, const char *name)

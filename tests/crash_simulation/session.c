@@ -139,8 +139,8 @@ static void trace_statistics(struct session *session)
 {
     struct fs_statistics statistics;
 
+    fs_get_statistics(session->fs, &statistics); /* takes locks, so a replay must not be alone in this */
     if (session->traces) {
-        fs_get_statistics(session->fs, &statistics);
         fprintf(stderr,
                 "  %llu checkpoints, %llu log batches, %llu bytes of log, %llu pages, %llu dirty pages stolen, %llu "
                 "copies\n",

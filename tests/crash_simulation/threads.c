@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/latch.h"
 #include "base/random.h"
+#include "support/sim_image.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,14 +34,15 @@ struct thread {
     void *stack;
     simulation_thread run;
     void *argument;
+    bool is_used; /* until it is joined */
     bool has_ended;
     void *fake_stack; /* AddressSanitizer's */
 };
 
 static struct thread threads[THREADS_MAX];
-static unsigned thread_count;
 static unsigned current; /* while is_running */
 static bool is_running;
+static bool is_first; /* the first thread has not begun */
 static ucontext_t main_context;
 static void *main_fake_stack;
 static const void *main_stack;
@@ -85,15 +87,15 @@ static unsigned draw(void)
 {
     unsigned alive = 0;
 
-    for (unsigned i = 0; i < thread_count; i++) {
-        alive += !threads[i].has_ended;
+    for (unsigned i = 0; i < THREADS_MAX; i++) {
+        alive += threads[i].is_used && !threads[i].has_ended;
     }
     if (alive == 0) {
         return THREADS_MAX;
     }
     unsigned place = (unsigned)base_random_below(&schedule, alive);
     for (unsigned i = 0;; i++) {
-        if (!threads[i].has_ended && place-- == 0) {
+        if (threads[i].is_used && !threads[i].has_ended && place-- == 0) {
             return i;
         }
     }
@@ -101,7 +103,8 @@ static unsigned draw(void)
 
 static void thread_main(void)
 {
-    switch_end(NULL, &main_stack, &main_stack_size);
+    switch_end(NULL, is_first ? &main_stack : NULL, is_first ? &main_stack_size : NULL);
+    is_first = false;
     threads[current].run(threads[current].argument);
     threads[current].has_ended = true;
     idle_switches = 0;
@@ -113,35 +116,46 @@ static void thread_main(void)
     swapcontext(&threads[current].context, &main_context); /* never comes back */
 }
 
-void simulation_spawn(simulation_thread run, void *argument)
+unsigned simulation_spawn(simulation_thread run, void *argument)
 {
-    BASE_ASSERT(thread_count < THREADS_MAX && !is_running);
-    struct thread *thread = &threads[thread_count++];
+    unsigned id = 0;
+
+    while (id < THREADS_MAX && threads[id].is_used) {
+        id++;
+    }
+    BASE_ASSERT(id < THREADS_MAX && is_running);
+    struct thread *thread = &threads[id];
     thread->run = run;
     thread->argument = argument;
+    thread->is_used = true;
     thread->has_ended = false;
     if (!thread->stack) {
-        thread->stack = malloc(STACK_SIZE);
-        BASE_ASSERT(thread->stack);
+        thread->stack = sim_allocate(NULL, 1, STACK_SIZE);
     }
     getcontext(&thread->context);
     thread->context.uc_stack.ss_sp = thread->stack;
     thread->context.uc_stack.ss_size = STACK_SIZE;
     thread->context.uc_link = NULL;
     makecontext(&thread->context, thread_main, 0);
+    return id;
 }
 
-void simulation_run(uint64_t seed)
+void simulation_run(uint64_t seed, simulation_thread run, void *context)
 {
     base_random_seed(&schedule, seed);
     idle_switches = 0;
     is_running = true;
-    current = draw();
-    switch_begin(&main_fake_stack, threads[current].stack, STACK_SIZE);
-    swapcontext(&main_context, &threads[current].context);
+    is_first = true;
+    current = simulation_spawn(run, context);
+    unsigned first = current;
+    switch_begin(&main_fake_stack, threads[first].stack, STACK_SIZE);
+    swapcontext(&main_context, &threads[first].context);
     switch_end(main_fake_stack, NULL, NULL);
     is_running = false;
-    thread_count = 0;
+    threads[first].is_used = false;
+    for (unsigned i = 0; i < THREADS_MAX; i++) {
+        BASE_ASSERT(!threads[i].is_used);
+    }
 }
 
 void simulation_yield(void)
@@ -165,6 +179,56 @@ static void wait_a_turn(const char *what)
 static void got_on(void)
 {
     idle_switches = 0;
+}
+
+void simulation_join(unsigned thread)
+{
+    while (!threads[thread].has_ended) {
+        wait_a_turn("a thread's end");
+    }
+    threads[thread].is_used = false;
+    got_on();
+}
+
+/* --- pthread ------------------------------------------------------------------------------------------------------ */
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument);
+int __wrap_pthread_join(pthread_t thread, void **result);
+pthread_t __wrap_pthread_self(void);
+
+struct start {
+    void *(*run)(void *);
+    void *argument;
+};
+
+static struct start starts[THREADS_MAX];
+
+static void run_pthread(void *context)
+{
+    const struct start *start = context;
+    start->run(start->argument);
+}
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument)
+{
+    (void)attributes;
+    unsigned id = simulation_spawn(run_pthread, NULL);
+    starts[id] = (struct start){.run = run, .argument = argument};
+    threads[id].argument = &starts[id];
+    *thread = (pthread_t)id + 1;
+    return 0;
+}
+
+int __wrap_pthread_join(pthread_t thread, void **result)
+{
+    BASE_ASSERT(!result);
+    simulation_join((unsigned)thread - 1);
+    return 0;
+}
+
+pthread_t __wrap_pthread_self(void)
+{
+    return is_running ? (pthread_t)current + 1 : 0;
 }
 
 /* --- base/latch.h ------------------------------------------------------------------------------------------------- */

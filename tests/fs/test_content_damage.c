@@ -126,12 +126,40 @@ static void test_read_error(void **state)
     fixture_deinit(&fixture);
 }
 
+/* A row that no file with chunks has: what is read over it is refused, not made up. */
+static void test_piece_among_chunks(void **state)
+{
+    struct fixture fixture;
+    struct txn_need need;
+    struct txn *txn;
+    uint8_t key[FS_CONTENT_KEY_SIZE], piece[] = {FS_CONTENT_PIECE, 'p', 'p'};
+    uint64_t inode;
+
+    (void)state;
+    fixture_init(&fixture, 4096, 0);
+    inode = make_file(fixture.fs, "file");
+    fill_pattern(bytes, SIZE, 1);
+    write_all(fixture.fs, inode, 0, bytes, SIZE);
+    need = (struct txn_need){.pages = btree_pages_per_change(fixture.fs->tree)};
+    assert_int_equal(txn_begin(fixture.fs->engine, &need, &txn), 0);
+    txn_lock(txn);
+    struct btree_slice key_slice = {key, fs_key_content(key, inode, fs_piece_size(fixture.fs))};
+    assert_int_equal(btree_insert(fixture.fs->tree, txn, key_slice, (struct btree_slice){piece, sizeof piece}), 0);
+    txn_commit(txn);
+    assert_int_equal(fs_read(fixture.fs, inode, 0, back, SIZE), -EUCLEAN);
+    assert_int_equal(fs_read(fixture.fs, inode, FS_CHUNK_SIZE, back, SIZE), SIZE - FS_CHUNK_SIZE);
+    assert_memory_equal(back, bytes + FS_CHUNK_SIZE, SIZE - FS_CHUNK_SIZE);
+    assert_int_equal(fs_close(fixture.fs), 0); /* what is left is damaged: no check */
+    os_file_close(fixture.file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_flipped_bits),
         cmocka_unit_test(test_damaged_goes),
         cmocka_unit_test(test_read_error),
+        cmocka_unit_test(test_piece_among_chunks),
     };
 
     base_message_configure("test", BASE_MESSAGE_TO_NOWHERE, 0);

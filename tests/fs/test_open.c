@@ -180,7 +180,8 @@ static void space_is_told_truly(void **state)
     assert_int_equal(fs_sync(fixture.fs), 0);
     assert_int_equal(fs_get_space(fixture.fs, &after), 0);
     uint64_t taken = (before.blocks_available - after.blocks_available) * STORE_BLOCK_SIZE;
-    assert_in_range(taken, FILE_SIZE, FILE_SIZE + FILE_SIZE / 4);
+    /* A small zone at the end of the file may serve pages or contents: that is known only when it is taken. */
+    assert_in_range(taken, FILE_SIZE - (1 << 19), FILE_SIZE + FILE_SIZE / 4);
     free(bytes);
     fs_fixture_deinit(&fixture);
 }

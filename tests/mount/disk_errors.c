@@ -37,6 +37,7 @@ struct control {
     _Atomic uint64_t seen;  /* calls counted since the arming */
     _Atomic uint64_t failed;
     _Atomic uint64_t counts[CALL_COUNT]; /* of all calls on the file */
+    _Atomic uint64_t failed_zeros;       /* writes among the failed ones that held only zeros */
 };
 
 _Static_assert(sizeof(struct control) <= CONTROL_SIZE, "the control file is one page");
@@ -141,11 +142,17 @@ ssize_t pread(int descriptor, void *buffer, size_t size, off_t offset)
     return call_next(descriptor, buffer, size, offset);
 }
 
+static bool is_zero(const uint8_t *bytes, size_t size)
+{
+    return size == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
+}
+
 ssize_t pwrite(int descriptor, const void *buffer, size_t size, off_t offset)
 {
     NEXT("pwrite64", write_function)
     if (fails(descriptor, CALL_WRITE, (uint64_t)offset, size)) {
         int error = errno;
+        atomic_fetch_add(&control->failed_zeros, is_zero(buffer, size));
         if (control->is_short && size > 1) {
             (void)!call_next(descriptor, buffer, size / 2, offset);
         }

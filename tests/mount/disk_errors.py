@@ -11,6 +11,7 @@ LIBRARY = os.path.join(mounts.BUILD, "tests/libdisk_errors.so")
 CALLS = {"read": 1, "write": 2, "sync": 3, "allocate": 4, "truncate": 5, "writeback": 6}
 CONTROL_SIZE = 4096
 ARMED, ERROR, NTH, LASTING, SHORT, FROM, TO, SEEN, FAILED, COUNTS = range(0, 80, 8)
+FAILED_ZEROS = COUNTS + 8 * (len(CALLS) + 1)
 
 
 class Disk:
@@ -36,7 +37,7 @@ class Disk:
         """From now on the nth such call fails; span: only transfers that touch these bytes of the file."""
         self.disarm()
         for offset, value in ((ERROR, getattr(errno, error)), (NTH, nth), (LASTING, lasting), (SHORT, short),
-                              (FROM, span[0]), (TO, span[1]), (SEEN, 0), (FAILED, 0)):
+                              (FROM, span[0]), (TO, span[1]), (SEEN, 0), (FAILED, 0), (FAILED_ZEROS, 0)):
             self._put(offset, value)
         self._put(ARMED, CALLS[call])
 
@@ -46,6 +47,10 @@ class Disk:
     def failed(self):
         """How many calls have failed since the arming."""
         return self._get(FAILED)
+
+    def failed_zeros(self):
+        """How many of them were writes of nothing but zeros."""
+        return self._get(FAILED_ZEROS)
 
     def count(self, call):
         """How many such calls there were on the file in all."""

@@ -64,6 +64,7 @@ class Sqlite:
 
     def write(self, writer):
         note = os.open(self.notes[writer], os.O_WRONLY | os.O_APPEND)
+        directory = os.open(os.path.dirname(self.path), os.O_RDONLY)
         database = connect(self.path, self.mode)
         number = database.execute("select coalesce(max(number), 0) from ledger where writer = ?", (writer,)).fetchone()[0]
         generator = random.Random()
@@ -80,6 +81,9 @@ class Sqlite:
             if number > 400:
                 database.execute("update ledger set payload = null where writer = ? and number = ?", (writer, number - 400))
             database.execute("commit")
+            # SQLite calls a commit good when it can't open the directory in order to sync it (unixDelete in os_unix.c),
+            # as after the daemon's death between the journal's removal and that. A daemon that still answers was there.
+            os.fstatvfs(directory)
             os.write(note, b"%d\n" % number)
 
     def kill(self):

@@ -208,8 +208,8 @@ static void half_of_the_bound_starts_a_sync(void **state)
     struct txn_fixture fixture;
 
     (void)state;
-    set_up(&fixture, &(struct txn_engine_options){.content_unsynced_max = 8 * STORE_BLOCK_SIZE,
-                                                  .commit_interval_ms = 3600000});
+    set_up(&fixture,
+           &(struct txn_engine_options){.content_unsynced_max = 8 * STORE_BLOCK_SIZE, .commit_interval_ms = 3600000});
     contents_make(&fixture, 5);
     while (statistics_get(&fixture).log_syncs == 0) {
         sched_yield();
