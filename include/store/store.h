@@ -187,8 +187,8 @@ int store_checkpoint(struct store *store);
 /* Whether anything changed since the last freeze. */
 bool store_is_dirty(struct store *store);
 
-/* Whether the file would stay much longer than what it holds, for want of a last checkpoint that writes anew what stands
- * at its end. */
+/* Whether the file would stay much longer than what it holds, for want of a last checkpoint that writes anew what
+ * stands at its end. */
 bool store_is_loose(struct store *store);
 
 /* After the last checkpoint of a clean unmount: records the end of the last used block and cuts the file there, but for
