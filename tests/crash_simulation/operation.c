@@ -145,6 +145,24 @@ static enum outcome do_write(struct actor *actor, const struct operation *operat
     return outcome;
 }
 
+static enum outcome do_allocate(struct actor *actor, const struct operation *operation, struct base_reason *ret_reason)
+{
+    uint64_t inode = operation_find(actor, operation->path);
+
+    if (!inode) {
+        return OUTCOME_UNCHANGED;
+    }
+    begin_call();
+    int result = fs_allocate(actor->fs, &caller, inode, operation->mode, operation->offset, operation->size);
+    end_call();
+    if (has_failed(actor, result)) {
+        return OUTCOME_FAILED;
+    }
+    return compare(result,
+                   model_fs_allocate(actor->model, &caller, inode, operation->mode, operation->offset, operation->size),
+                   "fallocate", ret_reason);
+}
+
 static enum outcome do_rename(struct actor *actor, const struct operation *operation, struct base_reason *ret_reason)
 {
     const char *name;
@@ -326,6 +344,8 @@ static enum outcome dispatch(struct actor *actor, const struct operation *operat
     case OPERATION_WRITE:
     case OPERATION_APPEND:
         return do_write(actor, operation, ret_reason);
+    case OPERATION_ALLOCATE:
+        return do_allocate(actor, operation, ret_reason);
     case OPERATION_RENAME:
         return do_rename(actor, operation, ret_reason);
     case OPERATION_LINK:
@@ -384,6 +404,7 @@ void operation_describe(const struct operation *operation, char *text, size_t si
         [OPERATION_HOLD] = "hold",
         [OPERATION_RELEASE] = "release",
         [OPERATION_READ] = "read",
+        [OPERATION_ALLOCATE] = "fallocate",
     };
     snprintf(text, size, "%s %s%s%s offset %llu size %llu mode %o", names[operation->kind],
              operation->path ? operation->path : "", operation->other_path ? " -> " : "",

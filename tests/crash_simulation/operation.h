@@ -24,14 +24,15 @@ enum operation_kind {
     OPERATION_HOLD,       /* looks a name up and keeps the inode in use until OPERATION_RELEASE */
     OPERATION_RELEASE,
     OPERATION_READ,
+    OPERATION_ALLOCATE, /* fallocate */
 };
 
 struct operation {
     enum operation_kind kind;
     const char *path, *other_path; /* from the actor's directory; other_path: rename, link, target of symlinks */
     uint64_t offset;
-    uint64_t size; /* bytes: of writes; the new one of truncations */
-    uint32_t mode; /* of what is made, with its type; rename flags; the mode, owner or time to set */
+    uint64_t size; /* bytes: of writes and ranges; the new one of truncations */
+    uint32_t mode; /* of what is made, with its type; rename or fallocate flags; the mode, owner or time to set */
 };
 
 /* Who does operations: alone over the whole tree, or one of several, each in a directory of its own. */

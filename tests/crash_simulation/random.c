@@ -11,6 +11,7 @@
 #include "base/assert.h"
 
 #include <inttypes.h>
+#include <linux/falloc.h>
 #include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -235,6 +236,14 @@ static struct operation draw_operation(struct base_random *random, const struct 
         draw_file(random, shape, actor, path);
         operation.kind = OPERATION_TRUNCATE;
         operation.size = one_in(random, 3) ? 0 : draw_size(random);
+        if (one_in(random, 3)) {
+            static const uint32_t modes[] = {0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                             FALLOC_FL_ZERO_RANGE, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE};
+            operation.kind = OPERATION_ALLOCATE;
+            operation.mode = modes[below(random, sizeof modes / sizeof modes[0])];
+            operation.offset = draw_size(random);
+            operation.size++;
+        }
         break;
     case 13:
         operation.kind = OPERATION_SET_MODE + (enum operation_kind)below(random, 3);

@@ -2,6 +2,7 @@
 #include "workload.h"
 #include "threads.h"
 
+#include <linux/falloc.h>
 #include <linux/fs.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -49,6 +50,11 @@ static const struct operation operations[] = {
     {OPERATION_SET_MODE, "g", NULL, 0, 0, 0751},
     {OPERATION_SET_OWNER, "h", NULL, 0, 0, 77},
     {OPERATION_SET_TIMES, "d/f", NULL, 0, 0, 1234},
+    {OPERATION_ALLOCATE, "g", NULL, 4096, 20000, 0},
+    {OPERATION_ALLOCATE, "g", NULL, 8192, 30000, FALLOC_FL_KEEP_SIZE},
+    {OPERATION_ALLOCATE, "g", NULL, 100, 8100, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE},
+    {OPERATION_ALLOCATE, "g", NULL, 4000, 9000, FALLOC_FL_ZERO_RANGE},
+    {OPERATION_ALLOCATE, "d/f", NULL, 10, 50, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE},
     {OPERATION_SYNC, NULL, NULL, 0, 0, 0},
 };
 
