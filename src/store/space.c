@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RELEASE_BATCH = 512 };
+enum { RELEASE_BATCH = 512, SMALL_FILE_ZONES = 4 };
 
 uint32_t zone_usable(uint64_t zone, uint64_t block_count)
 {
@@ -107,6 +107,8 @@ int space_init(struct space *space, uint32_t page_blocks, uint64_t block_count)
     page_numbers_init(&space->numbers);
     base_mutex_init(&space->mutex, BASE_RANK_STORE_SPACE);
     base_condition_init(&space->grown);
+    /* Small beginnings, until much is written at once. */
+    space->zeroes_growth = block_count < SMALL_FILE_ZONES * STORE_ZONE_BLOCKS;
     int result = space_resize(space, block_count);
     if (result < 0) {
         space_deinit(space);
