@@ -133,7 +133,7 @@ int txn_checkpoint(struct txn_engine *engine, enum checkpoint_cause cause);
 bool txn_is_pressed(struct txn_engine *engine);
 /* Whether unsynced contents have passed half of what admission allows. */
 bool txn_wants_sync(struct txn_engine *engine);
-/* Has the background thread, if there is one, do what txn_is_pressed or txn_wants_sync asks for now. */
+/* Has the background thread, if there is one, do what txn_is_pressed or txn_wants_sync asks for. */
 void txn_background_request(struct txn_engine *engine, _Atomic bool *wanted);
 uint64_t txn_content_unsynced(struct txn_engine *engine);
 /* Takes a measurement of how fast the disk is into account. */
