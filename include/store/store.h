@@ -15,6 +15,7 @@
  * Epochs: the time between two freezes. A page block freed in epoch e is reused once the checkpoint whose freeze ended
  * e is durable in both superblocks; at once if it was also written in e. A content block is reused once the log's batch
  * that freed it is durable, or a checkpoint that holds it; at once if that batch also published it.
+ * What a checkpoint on its way still calls contents waits for that checkpoint, too.
  *
  * Reservation: space for what is to be written is promised before (store_reserve), so that neither a commit nor a
  * checkpoint can run out of space. Blocks for map and bitmap nodes are kept in reserve by the store itself.

@@ -96,7 +96,7 @@ void txn_page_free(struct txn *txn, struct pool_frame *frame);
 void txn_edit_begin(struct txn *txn, struct pool_frame *frame);
 void txn_edit_end(struct txn *txn, struct pool_frame *frame);
 
-/* Overwrites size bytes at offset. */
+/* Overwrites size bytes at offset. Only what differs is noted, in undo and in the log. */
 void txn_edit_put(struct txn *txn, struct pool_frame *frame, uint32_t offset, const void *bytes, uint32_t size);
 /* memmove within the page. Undo costs the distance, not the size, where the ranges overlap. */
 void txn_edit_move(struct txn *txn, struct pool_frame *frame, uint32_t to, uint32_t from, uint32_t size);

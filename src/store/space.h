@@ -6,7 +6,8 @@
  * State of a content block: free --allocate--> unpublished --publish--> live, fresh in the open batch --seal--> live
  * --free--> deferred --that batch durable--> free. A fresh block that is freed, or an unpublished one that is
  * cancelled, is free at once: no batch that is sealed, and so no state that a crash can leave, names it. A *batch* here
- * is what one batch of the log holds, or would: a seal ends it (log.h), its being durable may also be a checkpoint's.
+ * is what one batch of the log holds, or would: a seal ends it (log.h), its being durable may also be a checkpoint's;
+ * while one is on its way the caller of space_release waits with what that calls contents (log_release_frees).
  *
  * Invariants: a block marked used is used by live state, last durable checkpoint, checkpoint in flight, an unpublished
  * allocation or a deferred free. What is reserved fits: see reserve.c.
