@@ -68,6 +68,7 @@ int fs_inode_row_write(struct fs *fs, struct txn *txn, uint64_t inode, const str
 size_t fs_key_inode(uint8_t *key, uint64_t inode);
 size_t fs_key_entry(uint8_t *key, uint64_t parent, const char *name, size_t name_size);
 size_t fs_key_content(uint8_t *key, uint64_t inode, uint64_t offset);
+size_t fs_key_share(uint8_t *key, uint64_t block);
 size_t fs_key_orphan(uint8_t *key, uint64_t inode);
 size_t fs_key_freeing(uint8_t *key, uint64_t inode, uint64_t from);
 
