@@ -460,8 +460,8 @@ static void seed_rows_xattrs(void)
         0x40, 0,  2, 1,   14,   0,    100,  0,         /* file 2: two names, 14 bytes */
         1,    1,  1, 'f', 2,    8,                     /* its entry */
         0x46, 2,  0, 0,   0x83, 3,    'a',  'b',  'c', /* user.a: 3 bytes */
-        0x46, 2,  2, 0,   92,   0xF1, 0xE8, 0x03,      /* user.b: 1,000 bytes, first piece */
-        0x46, 2,  2, 1,   33,                          /* and its second */
+        0x46, 2,  2, 0,   70,   0xF1, 0xE8, 0x03,      /* user.b: 1,000 bytes, first piece */
+        0x46, 2,  2, 1,   55,                          /* and its second */
         0x40, 1,  3, 2,   24,   1,    0,    0,    1,   /* directory 3, access ACL */
         1,    1,  1, 'd', 3,    4,                     /* its entry */
         0x46, 3,  6, 0,   0x9C, 28,   2,    0,    0,   0, 1, 0, 7,   0,   255, 255, 255, 255, /* the ACL */
