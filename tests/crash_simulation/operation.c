@@ -163,6 +163,40 @@ static enum outcome do_allocate(struct actor *actor, const struct operation *ope
                    "fallocate", ret_reason);
 }
 
+static enum outcome do_xattr(struct actor *actor, const struct operation *operation, struct base_reason *ret_reason)
+{
+    bool is_removal = operation->kind == OPERATION_REMOVE_XATTR;
+    const char *name = operation->other_path;
+    uint64_t inode = operation_find(actor, operation->path);
+    uint64_t seed = ++actor->write_count * 37 + inode;
+    int result;
+
+    if (!inode) {
+        return OUTCOME_UNCHANGED;
+    }
+    BASE_ASSERT(operation->size <= FS_XATTR_VALUE_SIZE_MAX);
+    uint8_t *value = malloc(operation->size + 1);
+    BASE_ASSERT(value);
+    model_xattr_fill(seed, value, (uint32_t)operation->size);
+    begin_call();
+    if (is_removal) {
+        result = fs_remove_xattr(actor->fs, inode, name);
+    } else {
+        result = fs_set_xattr(actor->fs, inode, name, value, operation->size, operation->mode);
+    }
+    end_call();
+    free(value);
+    if (has_failed(actor, result)) {
+        return OUTCOME_FAILED;
+    }
+    if (is_removal) {
+        return compare(result, model_fs_remove_xattr(actor->model, inode, name), "removexattr", ret_reason);
+    }
+    return compare(result,
+                   model_fs_set_xattr(actor->model, inode, name, seed, (uint32_t)operation->size, operation->mode),
+                   "setxattr", ret_reason);
+}
+
 static enum outcome do_rename(struct actor *actor, const struct operation *operation, struct base_reason *ret_reason)
 {
     const char *name;
@@ -346,6 +380,9 @@ static enum outcome dispatch(struct actor *actor, const struct operation *operat
         return do_write(actor, operation, ret_reason);
     case OPERATION_ALLOCATE:
         return do_allocate(actor, operation, ret_reason);
+    case OPERATION_SET_XATTR:
+    case OPERATION_REMOVE_XATTR:
+        return do_xattr(actor, operation, ret_reason);
     case OPERATION_RENAME:
         return do_rename(actor, operation, ret_reason);
     case OPERATION_LINK:
@@ -405,6 +442,8 @@ void operation_describe(const struct operation *operation, char *text, size_t si
         [OPERATION_RELEASE] = "release",
         [OPERATION_READ] = "read",
         [OPERATION_ALLOCATE] = "fallocate",
+        [OPERATION_SET_XATTR] = "setxattr",
+        [OPERATION_REMOVE_XATTR] = "removexattr",
     };
     snprintf(text, size, "%s %s%s%s offset %llu size %llu mode %o", names[operation->kind],
              operation->path ? operation->path : "", operation->other_path ? " -> " : "",

@@ -182,6 +182,17 @@ static void draw_make(struct base_random *random, const struct shape *shape, str
     }
 }
 
+static void draw_xattr(struct base_random *random, struct operation *operation)
+{
+    static const char *const names[] = {"user.a",    "user.ab",    "user.another name",
+                                        "trusted.a", "security.a", "security.capability"};
+
+    operation->kind = one_in(random, 3) ? OPERATION_REMOVE_XATTR : OPERATION_SET_XATTR;
+    operation->other_path = names[below(random, sizeof names / sizeof names[0])];
+    operation->mode = one_in(random, 4) ? (uint32_t)below(random, 3) : 0;
+    operation->size = one_in(random, 3) ? below(random, 2200) : below(random, 80);
+}
+
 static struct operation draw_operation(struct base_random *random, const struct shape *shape, struct actor *actor,
                                        char *path, char *other)
 {
@@ -200,7 +211,7 @@ static struct operation draw_operation(struct base_random *random, const struct 
         return operation;
     }
     bool is_empty = actor->model->node_count < FEW_NODES && one_in(random, 3);
-    switch ((shape->is_crowded && !one_in(random, 8)) || is_empty ? 0 : below(random, 23)) {
+    switch ((shape->is_crowded && !one_in(random, 8)) || is_empty ? 0 : below(random, 25)) {
     case 0:
     case 1:
     case 2:
@@ -260,6 +271,10 @@ static struct operation draw_operation(struct base_random *random, const struct 
         break;
     case 16:
     case 17:
+        draw_xattr(random, &operation);
+        break;
+    case 18:
+    case 19:
         draw_file(random, shape, actor, path);
         operation.kind = OPERATION_APPEND;
         operation.size = 1 + draw_size(random);

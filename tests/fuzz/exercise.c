@@ -19,6 +19,8 @@ enum {
     CACHE_SIZE = 1 << 20,
 };
 
+_Static_assert(READ_SIZE_MAX >= FS_XATTR_LIST_SIZE_MAX + FS_XATTR_VALUE_SIZE_MAX, "a list and a value fit");
+
 /* Where a name was seen. */
 struct place {
     uint64_t parent, inode;
@@ -126,6 +128,22 @@ static void look_at_contents(struct fs *fs, const struct fs_attributes *attribut
     }
 }
 
+/* Every name of the list is read, as long as it is. */
+static void look_at_xattrs(struct fs *fs, uint64_t inode, uint8_t *buffer)
+{
+    static const struct fs_caller root = {.uid = 0};
+    char *names = (char *)buffer;
+    uint8_t *value = buffer + FS_XATTR_LIST_SIZE_MAX;
+    int64_t list_size = fs_list_xattrs(fs, &root, inode, names, FS_XATTR_LIST_SIZE_MAX);
+
+    FUZZ_EXPECT(list_size > -4096 && list_size <= (int64_t)FS_XATTR_LIST_SIZE_MAX);
+    FUZZ_EXPECT(list_size <= 0 || names[list_size - 1] == '\0');
+    for (const char *name = names; name < names + list_size; name += strlen(name) + 1) {
+        int64_t size = fs_get_xattr(fs, inode, name, value, FS_XATTR_VALUE_SIZE_MAX);
+        FUZZ_EXPECT(size > -4096 && size <= (int64_t)FS_XATTR_VALUE_SIZE_MAX);
+    }
+}
+
 static void look_at_inode(struct fs *fs, uint64_t inode, uint8_t *buffer)
 {
     struct fs_attributes attributes;
@@ -135,6 +153,7 @@ static void look_at_inode(struct fs *fs, uint64_t inode, uint8_t *buffer)
     if (result < 0) {
         return;
     }
+    look_at_xattrs(fs, inode, buffer);
     if (S_ISLNK(attributes.mode)) {
         result = fs_read_link(fs, inode, (char *)buffer, FS_SYMLINK_SIZE_MAX + 1);
         expect_error(result);
