@@ -195,18 +195,23 @@ uint32_t fs_content_rows_max(struct fs *fs, uint32_t wanted);
 /* The need of a transaction that changes so many rows. */
 struct txn_need fs_content_need(struct fs *fs, uint32_t rows, uint64_t content_blocks, bool frees_space);
 
-/* --- Sharing (content_clone.c) ------------------------------------------------------------------------------------ */
+/* --- Copying (content_copy.c, content_clone.c) ------------------------------------------------------------------------------------ */
 
-/* A part of a copy within the filesystem: both inodes are locked exclusively. */
+/* A copy within the filesystem, or a part of one. */
 struct fs_copy_part {
     struct fs *fs;
     const struct fs_caller *caller;
     uint64_t from, to; /* inodes of regular files */
     uint64_t from_offset, to_offset;
-    uint64_t size; /* within the source */
+    uint64_t size;
 };
 
-/* Lets the target have the source's blocks. Offsets are multiples of the block size; so is size, or the part reaches
+/* fs_copy_range in at most so many steps. Each is one transaction as far as can be seen, so that a power cut leaves a
+ * prefix of them. */
+int64_t fs_content_copy(const struct fs_copy_part *part, unsigned steps_max);
+
+/* One step: lets the target have the source's blocks. Both inodes are locked exclusively. The part lies within the
+ * source; offsets are multiples of the block size; so is size, or the part reaches
  * the end of the source. Returns how many bytes are done: 0 when the bytes have to be copied, up to the next chunk of
  * the target at most, before it is worth another call. */
 int64_t fs_content_clone(const struct fs_copy_part *part);

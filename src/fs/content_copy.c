@@ -9,6 +9,7 @@
 #include "base/clock.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/falloc.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -74,8 +75,8 @@ static int prepare(struct copy *copy, struct fs_attributes *ret_from)
     return 0;
 }
 
-/* The target gets a hole of that size at that place. */
-static int copy_hole(const struct fs_copy_part *part, struct fs_inode *target)
+/* The target gets a hole of that size at that place: within what it has, or at its end. Returns how much is done. */
+static int64_t copy_hole(const struct fs_copy_part *part, struct fs_inode *target)
 {
     uint64_t offset = part->to_offset, size = part->size;
     struct fs_inode_row old, new;
@@ -84,21 +85,21 @@ static int copy_hole(const struct fs_copy_part *part, struct fs_inode *target)
     if (ret == 0) {
         ret = fs_flags_check_write(&old.attributes, offset);
     }
-    if (ret == 0 && offset < old.attributes.size) {
-        ret = fs_content_allocate(part->fs, part->caller, part->to, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset,
-                                  min_u64(size, old.attributes.size - offset));
-        if (ret == 0) {
-            ret = fs_inode_row_read(part->fs, NULL, part->to, &old);
-        }
-    }
-    if (ret < 0 || offset + size <= old.attributes.size) {
+    if (ret < 0) {
         return ret;
     }
-    new = old;
-    new.attributes.size = offset + size;
-    new.attributes.modification_time = new.attributes.change_time = base_clock_now();
-    new.attributes.mode = fs_mode_without_set_id(part->caller, new.attributes.mode);
-    return fs_content_resize(part->fs, target, &old, &new);
+    if (offset < old.attributes.size) {
+        size = min_u64(size, old.attributes.size - offset);
+        ret = fs_content_allocate(part->fs, part->caller, part->to, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset,
+                                  size);
+    } else {
+        new = old;
+        new.attributes.size = offset + size;
+        new.attributes.modification_time = new.attributes.change_time = base_clock_now();
+        new.attributes.mode = fs_mode_without_set_id(part->caller, new.attributes.mode);
+        ret = fs_content_resize(part->fs, target, &old, &new);
+    }
+    return ret < 0 ? ret : (int64_t)size;
 }
 
 static int64_t copy_bytes(struct copy *copy, const struct fs_copy_part *part)
@@ -170,13 +171,13 @@ static int look(const struct copy *copy, uint64_t done, struct extent *ret_exten
 }
 
 /* Returns how far it came; an error only when that is nowhere. */
-static int64_t copy_steps(struct copy *copy, struct fs_inode *target)
+static int64_t copy_steps(struct copy *copy, struct fs_inode *target, unsigned steps_max)
 {
     struct extent extent = {.end = 0};
     uint64_t done = 0;
     int64_t result = 0;
 
-    while (done < copy->all.size && copy->copied < COPY_MAX) {
+    for (unsigned step = 0; step < steps_max && done < copy->all.size && copy->copied < COPY_MAX; step++) {
         struct fs_copy_part part = copy->all;
 
         if (done == extent.end) {
@@ -188,16 +189,11 @@ static int64_t copy_steps(struct copy *copy, struct fs_inode *target)
         part.from_offset += done;
         part.to_offset += done;
         part.size = extent.end - done;
-        if (extent.is_hole) {
-            result = copy_hole(&part, target);
-            done += result == 0 ? part.size : 0;
-        } else {
-            result = copy_data(copy, &part);
-            done += result > 0 ? (uint64_t)result : 0;
-        }
-        if (result < 0 || (result == 0 && !extent.is_hole)) {
+        result = extent.is_hole ? copy_hole(&part, target) : copy_data(copy, &part);
+        if (result <= 0) {
             break;
         }
+        done += (uint64_t)result;
     }
     return done > 0 ? (int64_t)done : result < 0 ? result : 0;
 }
@@ -212,17 +208,11 @@ static void note_access(struct fs *fs, uint64_t number)
     }
 }
 
-int64_t fs_copy_range(struct fs *fs, const struct fs_caller *caller, uint64_t from, uint64_t from_offset, uint64_t to,
-                      uint64_t to_offset, uint64_t size)
+int64_t fs_content_copy(const struct fs_copy_part *part, unsigned steps_max)
 {
-    const uint64_t numbers[] = {from, to};
-    struct copy copy = {.all = {.fs = fs,
-                                .caller = caller,
-                                .from = from,
-                                .to = to,
-                                .from_offset = from_offset,
-                                .to_offset = to_offset,
-                                .size = size}};
+    const uint64_t numbers[] = {part->from, part->to};
+    struct copy copy = {.all = *part};
+    struct fs *fs = part->fs;
     struct fs_attributes attributes;
     struct fs_lock_set set;
     int64_t result = fs_lock_set_lock(fs, numbers, 2, &set);
@@ -232,12 +222,26 @@ int64_t fs_copy_range(struct fs *fs, const struct fs_caller *caller, uint64_t fr
     }
     result = prepare(&copy, &attributes);
     if (result == 0 && copy.all.size > 0) {
-        result = copy_steps(&copy, fs_lock_set_find(&set, to));
+        result = copy_steps(&copy, fs_lock_set_find(&set, part->to), steps_max);
         free(copy.buffer);
     }
     fs_lock_set_unlock(fs, &set);
     if (result > 0 && fs_access_time_is_due(fs, &attributes)) {
-        note_access(fs, from);
+        note_access(fs, part->from);
     }
     return result;
+}
+
+int64_t fs_copy_range(struct fs *fs, const struct fs_caller *caller, uint64_t from, uint64_t from_offset, uint64_t to,
+                      uint64_t to_offset, uint64_t size)
+{
+    struct fs_copy_part part = {.fs = fs,
+                                .caller = caller,
+                                .from = from,
+                                .to = to,
+                                .from_offset = from_offset,
+                                .to_offset = to_offset,
+                                .size = size};
+
+    return fs_content_copy(&part, UINT_MAX);
 }

@@ -3,6 +3,7 @@
 #include "content.h"
 
 #include "base/bytes.h"
+#include "base/tooth.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -210,7 +211,9 @@ static int group_release(struct fs *fs, struct txn *txn, struct store_run run)
     bool changed = false;
     int ret = group_read(fs, txn, run.block - first, &group);
 
-    if (ret == 0) {
+    if (ret == 0 && BASE_TOOTH(OWNER_FORGOTTEN)) {
+        ret = txn_content_free(txn, run);
+    } else if (ret == 0) {
         ret = free_unowned(txn, &group, first, run.count);
     }
     if (ret < 0) {
