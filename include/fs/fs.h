@@ -284,7 +284,7 @@ typedef bool (*fs_directory_emit)(void *context, const struct fs_directory_entry
  * directory; an error after the first entry comes with the next call.
  *
  * Any cookie of the last few thousand that this handle gave out resumes exactly, whatever has happened to its entry.
- * Any other resumes while its entry is there (a scan from the start); otherwise the listing ends. */
+ * Any other resumes while its entry is there (a scan from the start); otherwise the listing begins anew. */
 int fs_directory_read(struct fs_directory *directory, uint64_t cookie, bool with_attributes, fs_directory_emit emit,
                       void *context);
 

@@ -109,6 +109,8 @@ int front_mount_helper_status(int status);
 
 /* --- mount -o remount (remount.c). Prints what failed; the exit status. */
 int front_remount(const struct front_options *options);
+/* Whether the database was mounted already and is so now in a second place. */
+bool front_mount_again(const struct front_options *options);
 /* What the mount table says of access times; best effort, for the kernel does nothing with it. */
 void front_mount_flags_show(const struct front_options *options);
 

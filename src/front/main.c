@@ -76,6 +76,9 @@ static int run(struct front_options *options, struct front_failure *failure)
     if (options->is_rehearsal) {
         return FRONT_EXIT_OK;
     }
+    if (options->is_helper && front_mount_again(options)) {
+        return FRONT_EXIT_OK;
+    }
     return options->foreground ? front_startup_foreground(options) : front_startup_background(options);
 }
 

@@ -1,4 +1,6 @@
-/* mount -o remount, which mount(8) has its helper do. The kernel is told the flags that the mount is to have, like for
+/* Mounts that are there already: mount -o remount, and a second mount of a database for mount(8).
+ *
+ * mount -o remount, which mount(8) has its helper do. The kernel is told the flags that the mount is to have, like for
  * any filesystem: those that are not named go. The daemon is told what it does itself: access times; and asked whether
  * the mount can be writable. Everything else stays as it was mounted, whatever the words say. */
 #include "internal.h"
@@ -14,6 +16,9 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 struct search {
@@ -102,6 +107,49 @@ int front_remount(const struct front_options *options)
     }
     free(mount_point);
     return result < 0 ? FRONT_EXIT_MOUNT : FRONT_EXIT_OK;
+}
+
+struct mounted_search {
+    const char *database;
+    bool is_writable;
+    char *mount_point; /* out: owned */
+};
+
+/* Of one that is hidden below another mount, or dead, nothing can be made. */
+static bool see_mounted(void *context, const struct os_mount *mount)
+{
+    struct mounted_search *search = context;
+    struct stat status;
+    struct statvfs flags;
+    bool is_it = strcmp(mount->type, OS_MOUNT_TYPE) == 0 && strcmp(mount->source, search->database) == 0 &&
+                 stat(mount->mount_point, &status) == 0 && status.st_dev == makedev(mount->major, mount->minor) &&
+                 status.st_ino == FS_ROOT_INODE && statvfs(mount->mount_point, &flags) == 0 &&
+                 ((flags.f_flag & ST_RDONLY) == 0) == search->is_writable;
+
+    if (is_it) {
+        search->mount_point = strdup(mount->mount_point);
+    }
+    return is_it;
+}
+
+bool front_mount_again(const struct front_options *options)
+{
+    struct mounted_search search = {.database = options->database, .is_writable = !options->read_only};
+    unsigned long flags = options->remount_flags & (MS_NOSUID | MS_NODEV | MS_NOEXEC);
+    bool is_done = false;
+
+    if (geteuid() == 0 && os_mounts_visit(0, see_mounted, &search) > 0 && search.mount_point) {
+        is_done = mount(search.mount_point, options->mount_point, NULL, MS_BIND, NULL) == 0;
+    }
+    if (is_done && mount(NULL, options->mount_point, NULL, MS_REMOUNT | MS_BIND | flags, NULL) < 0) {
+        (void)umount2(options->mount_point, MNT_DETACH);
+        is_done = false;
+    }
+    if (is_done) {
+        front_mount_flags_show(options);
+    }
+    free(search.mount_point);
+    return is_done;
 }
 
 void front_mount_flags_show(const struct front_options *options)
