@@ -140,9 +140,9 @@ struct fs {
     struct base_mutex rename_mutex; /* BASE_RANK_FS_RENAME: a directory's parent changes only under it (rename.c) */
     uint64_t cookie_seed;           /* of directory cookies; constant */
     bool read_only;
-    bool has_acls; /* POSIX ACLs are in force */
-    enum fs_access_times access_times;
-    bool directory_access_times_kept;
+    bool has_acls;                              /* POSIX ACLs are in force */
+    _Atomic(enum fs_access_times) access_times; /* changed by a remount */
+    atomic_bool directory_access_times_kept;
 };
 
 #endif

@@ -1,0 +1,172 @@
+/* Mounts that are there already: mount -o remount, and a second mount of a database for mount(8).
+ *
+ * mount -o remount, which mount(8) has its helper do. The kernel is told the flags that the mount is to have, like for
+ * any filesystem: those that are not named go. The daemon is told what it does itself: access times; and asked whether
+ * the mount can be writable. Everything else stays as it was mounted, whatever the words say. */
+#include "internal.h"
+
+#include "base/message.h"
+#include "os/claim.h"
+#include "os/mounts.h"
+#include "os/status.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+struct search {
+    const char *mount_point;
+    bool is_ours;
+};
+
+/* Of several mounts on one point the last is the one on top. */
+static bool see_mount(void *context, const struct os_mount *mount)
+{
+    struct search *search = context;
+
+    if (strcmp(mount->mount_point, search->mount_point) == 0) {
+        search->is_ours = strcmp(mount->type, OS_MOUNT_TYPE) == 0;
+    }
+    return false;
+}
+
+/* A descriptor of the root directory, or negative errno. */
+static int open_mount(const char *mount_point)
+{
+    struct search search = {.mount_point = mount_point};
+    int result = os_mounts_visit(0, see_mount, &search);
+
+    if (result < 0 || !search.is_ours) {
+        return result < 0 ? result : -EINVAL;
+    }
+    int descriptor = open(mount_point, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return descriptor < 0 ? -errno : descriptor;
+}
+
+static int ask_daemon(const struct front_options *options, int descriptor)
+{
+    const struct os_remount wanted = {
+        .is_writable = (options->remount_flags & MS_RDONLY) == 0,
+        .has_access_times = options->has_access_times,
+        .access_times = options->access_times,
+        .directory_access_times_kept = options->directory_access_times_kept,
+    };
+
+    return ioctl(descriptor, OS_REMOUNT_IOCTL, &wanted) < 0 ? -errno : 0;
+}
+
+/* Whatever was written before is durable when the mount is read-only, as on other filesystems. */
+static int change(const struct front_options *options, const char *mount_point, int descriptor)
+{
+    unsigned long flags = options->remount_flags;
+    int result = ask_daemon(options, descriptor);
+
+    if (result == 0 && mount(NULL, mount_point, NULL, MS_REMOUNT | flags, NULL) < 0) {
+        result = -errno;
+    }
+    if (result == 0 && (flags & MS_RDONLY)) {
+        struct os_sync sync = {.is_durable = 1};
+        result = ioctl(descriptor, OS_SYNC_IOCTL, &sync) < 0 && errno != EROFS ? -errno : 0;
+    }
+    return result;
+}
+
+static void explain(const char *mount_point, int result)
+{
+    const char *reason = strerror(-result);
+
+    if (result == -EINVAL) {
+        reason = "is not the mount point of a beeftreefs";
+    } else if (result == -EROFS) {
+        reason = "was mounted read-only and can only be mounted anew to become writable";
+    } else if (result == -EBUSY) {
+        reason = "is busy: a program has a file open for writing";
+    }
+    base_message(BASE_MESSAGE_ERROR, "%s: %s", mount_point, reason);
+}
+
+int front_remount(const struct front_options *options)
+{
+    char *mount_point = realpath(options->mount_point, NULL);
+    int result = mount_point ? open_mount(mount_point) : -errno;
+
+    if (result >= 0 && !options->is_rehearsal) {
+        int descriptor = result;
+        result = change(options, mount_point, descriptor);
+        (void)close(descriptor);
+    }
+    if (result < 0) {
+        explain(options->mount_point, result);
+    }
+    free(mount_point);
+    return result < 0 ? FRONT_EXIT_MOUNT : FRONT_EXIT_OK;
+}
+
+struct mounted_search {
+    const char *database;
+    bool is_writable;
+    char *mount_point; /* out: owned */
+};
+
+/* Of one that is hidden below another mount, or dead, nothing can be made. */
+static bool see_mounted(void *context, const struct os_mount *mount)
+{
+    struct mounted_search *search = context;
+    struct stat status;
+    struct statvfs flags;
+    bool is_it = strcmp(mount->type, OS_MOUNT_TYPE) == 0 && strcmp(mount->source, search->database) == 0 &&
+                 stat(mount->mount_point, &status) == 0 && status.st_dev == makedev(mount->major, mount->minor) &&
+                 status.st_ino == FS_ROOT_INODE && statvfs(mount->mount_point, &flags) == 0 &&
+                 ((flags.f_flag & ST_RDONLY) == 0) == search->is_writable;
+
+    if (is_it) {
+        search->mount_point = strdup(mount->mount_point);
+    }
+    return is_it;
+}
+
+bool front_mount_again(const struct front_options *options)
+{
+    struct mounted_search search = {.database = options->database, .is_writable = !options->read_only};
+    unsigned long flags = options->remount_flags & (MS_NOSUID | MS_NODEV | MS_NOEXEC);
+    bool is_done = false;
+
+    if (geteuid() == 0 && os_mounts_visit(0, see_mounted, &search) > 0 && search.mount_point) {
+        is_done = mount(search.mount_point, options->mount_point, NULL, MS_BIND, NULL) == 0;
+    }
+    if (is_done && mount(NULL, options->mount_point, NULL, MS_REMOUNT | MS_BIND | flags, NULL) < 0) {
+        (void)umount2(options->mount_point, MNT_DETACH);
+        is_done = false;
+    }
+    if (is_done) {
+        front_mount_flags_show(options);
+    }
+    free(search.mount_point);
+    return is_done;
+}
+
+void front_mount_flags_show(const struct front_options *options)
+{
+    struct mount_attr wanted = {.attr_clr = MOUNT_ATTR__ATIME};
+
+    if (options->access_times == FS_ACCESS_TIMES_KEPT) {
+        wanted.attr_set = MOUNT_ATTR_NOATIME;
+    } else if (options->access_times == FS_ACCESS_TIMES_EXACT) {
+        wanted.attr_set = MOUNT_ATTR_STRICTATIME;
+    } else {
+        wanted.attr_set = MOUNT_ATTR_RELATIME;
+    }
+    if (options->directory_access_times_kept) {
+        wanted.attr_set |= MOUNT_ATTR_NODIRATIME;
+    }
+    if (geteuid() == 0 && options->has_access_times) {
+        (void)mount_setattr(AT_FDCWD, options->mount_point, 0, &wanted, sizeof wanted);
+    }
+}
