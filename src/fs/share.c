@@ -102,6 +102,9 @@ uint32_t fs_share_count_groups(const uint64_t *blocks, uint32_t mask)
 
 int fs_share_begin(struct fs *fs)
 {
+    if (fs->read_only) {
+        return -EROFS;
+    }
     while (!store_has_feature(fs->store, STORE_FEATURE_SHARED_CONTENTS)) {
         int ret;
 

@@ -39,7 +39,7 @@ int fs_share_decode(struct btree_slice key, struct btree_slice value, struct fs_
 uint32_t fs_share_count_groups(const uint64_t *blocks, uint32_t mask);
 
 /* Before the first transaction that shares: the superblocks say that this database has shared blocks. May take a
- * checkpoint. No txn open. */
+ * checkpoint. No txn open. -EROFS. */
 int fs_share_begin(struct fs *fs);
 
 /* Writer: every block of the run gets one owner more. -EMLINK when there would be too many of one. */

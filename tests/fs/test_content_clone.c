@@ -284,12 +284,28 @@ static void test_many_owners(void **state)
     fixture_deinit(&fixture);
 }
 
+static void test_read_only(void **state)
+{
+    struct fixture fixture;
+    uint64_t original, empty;
+
+    (void)state;
+    fixture_init(&fixture, 16384, 0);
+    original = make_file(fixture.fs, "original");
+    empty = make_file(fixture.fs, "empty");
+    write_all(fixture.fs, original, 0, bytes, 1U << 20);
+    assert_int_equal(fs_close(fixture.fs), 0);
+    fixture.fs = open_file(fixture.file, 0, true);
+    assert_int_equal(fs_copy_range(fixture.fs, &root_caller, original, 0, empty, 0, 1U << 20), -EROFS);
+    fixture_deinit(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cost),        cmocka_unit_test(test_divergence), cmocka_unit_test(test_within_a_file),
         cmocka_unit_test(test_tail),        cmocka_unit_test(test_scattered),  cmocka_unit_test(test_owners_limit),
-        cmocka_unit_test(test_many_owners),
+        cmocka_unit_test(test_many_owners), cmocka_unit_test(test_read_only),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
