@@ -284,6 +284,27 @@ static void test_many_owners(void **state)
     fixture_deinit(&fixture);
 }
 
+/* Of one chunk: what the reclaimer takes many of in one transaction when nothing is shared. */
+static void test_small(void **state)
+{
+    struct fixture fixture;
+    uint64_t original, copy;
+
+    (void)state;
+    fixture_init(&fixture, 16384, 0);
+    make_pair(fixture.fs, 50000, &original, &copy);
+    assert_int_equal(fs_unlink(fixture.fs, FS_ROOT_INODE, "original"), 0);
+    fs_forget(fixture.fs, original, 1);
+    fixture_reopen(&fixture);
+    assert_int_equal(content_blocks(fixture.fs), 13);
+    expect_bytes(fixture.fs, copy, bytes, 50000);
+    assert_clean(fixture.fs);
+    assert_int_equal(fs_unlink(fixture.fs, FS_ROOT_INODE, "copy"), 0);
+    fixture_reopen(&fixture);
+    assert_int_equal(content_blocks(fixture.fs), 0);
+    fixture_deinit(&fixture);
+}
+
 static void test_read_only(void **state)
 {
     struct fixture fixture;
@@ -305,7 +326,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cost),        cmocka_unit_test(test_divergence), cmocka_unit_test(test_within_a_file),
         cmocka_unit_test(test_tail),        cmocka_unit_test(test_scattered),  cmocka_unit_test(test_owners_limit),
-        cmocka_unit_test(test_many_owners), cmocka_unit_test(test_read_only),
+        cmocka_unit_test(test_many_owners), cmocka_unit_test(test_small),      cmocka_unit_test(test_read_only),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
