@@ -16,6 +16,7 @@
 #include "os/file.h"
 
 #include <fuse_lowlevel.h>
+#include <linux/ioctl.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -144,6 +145,7 @@ struct front {
     uint64_t start_ms;        /* base_clock_monotonic_ms */
     uint32_t offered;         /* INIT flags that the kernel offered; before any other thread runs */
     atomic_bool is_answering; /* INIT was answered */
+    atomic_bool is_shut_down; /* shutdown.c */
     struct base_mutex directories_mutex;
     struct front_directory *directories;         /* open ones */
     _Atomic uint64_t requests[FRONT_OPCODE_MAX]; /* received */
@@ -179,6 +181,12 @@ uint64_t front_wait_for_mapped_writes(struct front *front);
 
 /* Answers the message if it is a STATX (statx.c); false: it is something else. */
 bool front_statx_answer(struct front *front, int descriptor, const void *message);
+
+/* The ioctl that ends a filesystem as if the machine stopped, and what is answered from then on (shutdown.c). */
+#define FRONT_SHUTDOWN_IOCTL _IOR('X', 125, uint32_t) /* ext4, XFS and others have it */
+void front_shut_down(fuse_req_t request, const void *argument);
+/* Answers the message -EIO if no more is to be done; false: it may pass. */
+bool front_shutdown_answer(struct front *front, int descriptor, const void *message);
 
 extern const struct fuse_custom_io front_wire_io;
 /* Whether the SETXATTR that this thread received last, of an access ACL, comes from one who may not keep S_ISGID. */

@@ -112,11 +112,11 @@ int front_remount(const struct front_options *options)
 struct mounted_search {
     const char *database;
     bool is_writable;
-    char *mount_point; /* out: owned */
+    int clone; /* out: descriptor of a mount that is nowhere yet */
 };
 
-/* Of one that is hidden below another mount, or dead, nothing can be made. */
-static bool see_mounted(void *context, const struct os_mount *mount)
+/* Of one that is hidden below another mount, dead, or not to be bound nothing can be made: there may be others. */
+static bool clone_mounted(void *context, const struct os_mount *mount)
 {
     struct mounted_search *search = context;
     struct stat status;
@@ -126,29 +126,36 @@ static bool see_mounted(void *context, const struct os_mount *mount)
                  status.st_ino == FS_ROOT_INODE && statvfs(mount->mount_point, &flags) == 0 &&
                  ((flags.f_flag & ST_RDONLY) == 0) == search->is_writable;
 
-    if (is_it) {
-        search->mount_point = strdup(mount->mount_point);
-    }
-    return is_it;
+    search->clone = is_it ? open_tree(AT_FDCWD, mount->mount_point, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC) : -1;
+    return search->clone >= 0;
+}
+
+/* Like a new mount: flags as said, and nobody's peer. */
+static bool set_flags_of_clone(const struct front_options *options, int clone)
+{
+    struct mount_attr wanted = {
+        .attr_clr = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
+        .propagation = MS_PRIVATE,
+    };
+    wanted.attr_set |= options->remount_flags & MS_NOSUID ? MOUNT_ATTR_NOSUID : 0;
+    wanted.attr_set |= options->remount_flags & MS_NODEV ? MOUNT_ATTR_NODEV : 0;
+    wanted.attr_set |= options->remount_flags & MS_NOEXEC ? MOUNT_ATTR_NOEXEC : 0;
+    return mount_setattr(clone, "", AT_EMPTY_PATH, &wanted, sizeof wanted) == 0;
 }
 
 bool front_mount_again(const struct front_options *options)
 {
     struct mounted_search search = {.database = options->database, .is_writable = !options->read_only};
-    unsigned long flags = options->remount_flags & (MS_NOSUID | MS_NODEV | MS_NOEXEC);
-    bool is_done = false;
 
-    if (geteuid() == 0 && os_mounts_visit(0, see_mounted, &search) > 0 && search.mount_point) {
-        is_done = mount(search.mount_point, options->mount_point, NULL, MS_BIND, NULL) == 0;
+    if (geteuid() != 0 || os_mounts_visit(0, clone_mounted, &search) <= 0) {
+        return false;
     }
-    if (is_done && mount(NULL, options->mount_point, NULL, MS_REMOUNT | MS_BIND | flags, NULL) < 0) {
-        (void)umount2(options->mount_point, MNT_DETACH);
-        is_done = false;
-    }
+    bool is_done = set_flags_of_clone(options, search.clone) &&
+                   move_mount(search.clone, "", AT_FDCWD, options->mount_point, MOVE_MOUNT_F_EMPTY_PATH) == 0;
+    (void)close(search.clone);
     if (is_done) {
         front_mount_flags_show(options);
     }
-    free(search.mount_point);
     return is_done;
 }
 

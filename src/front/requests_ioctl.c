@@ -151,10 +151,11 @@ void front_ioctl(fuse_req_t request, fuse_ino_t inode, unsigned command, void *a
     struct os_sync wanted;
     struct os_remount remount;
 
-    (void)argument;
     (void)info;
     (void)flags;
-    if (command == OS_STATUS_IOCTL && out_size >= sizeof(struct os_status)) {
+    if (command == FRONT_SHUTDOWN_IOCTL) {
+        front_shut_down(request, argument);
+    } else if (command == OS_STATUS_IOCTL && out_size >= sizeof(struct os_status)) {
         answer_status(request);
     } else if (command == OS_SYNC_IOCTL && in_size >= sizeof wanted && out_size >= sizeof wanted) {
         memcpy(&wanted, in, sizeof wanted);
