@@ -83,6 +83,7 @@ struct front_options {
     uid_t root_uid; /* of the root directory at creation */
     gid_t root_gid;
     mode_t root_mode;
+    char *words;         /* of all -o as they were given; NULL: none */
     char *mount_options; /* comma-separated, escaped for libfuse: what it and the kernel understand */
 };
 
@@ -107,6 +108,9 @@ int front_mount_helper_parse(struct front_options *options, int argument_count, 
                              struct front_failure *failure);
 /* What mount(8) is to exit with. */
 int front_mount_helper_status(int status);
+
+/* Mounts, in the background unless the options say otherwise; prints what failed; the exit status (main.c). */
+int front_mount(struct front_options *options);
 
 /* --- mount -o remount (remount.c). Prints what failed; the exit status. */
 int front_remount(const struct front_options *options);
