@@ -16,6 +16,7 @@
 #include "os/file.h"
 
 #include <fuse_lowlevel.h>
+#include <linux/ioctl.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -82,6 +83,7 @@ struct front_options {
     uid_t root_uid; /* of the root directory at creation */
     gid_t root_gid;
     mode_t root_mode;
+    char *words;         /* of all -o as they were given; NULL: none */
     char *mount_options; /* comma-separated, escaped for libfuse: what it and the kernel understand */
 };
 
@@ -106,6 +108,9 @@ int front_mount_helper_parse(struct front_options *options, int argument_count, 
                              struct front_failure *failure);
 /* What mount(8) is to exit with. */
 int front_mount_helper_status(int status);
+
+/* Mounts, in the background unless the options say otherwise; prints what failed; the exit status (main.c). */
+int front_mount(struct front_options *options);
 
 /* --- mount -o remount (remount.c). Prints what failed; the exit status. */
 int front_remount(const struct front_options *options);
@@ -145,6 +150,7 @@ struct front {
     uint32_t offered;         /* INIT flags that the kernel offered; before any other thread runs */
     uint32_t kernel_minor;    /* its protocol is 7.minor; likewise */
     atomic_bool is_answering; /* INIT was answered */
+    atomic_bool is_shut_down; /* shutdown.c */
     struct base_mutex directories_mutex;
     struct front_directory *directories;         /* open ones */
     _Atomic uint64_t requests[FRONT_OPCODE_MAX]; /* received */
@@ -181,6 +187,12 @@ uint64_t front_wait_for_mapped_writes(struct front *front);
 
 /* Answers the message if it is a STATX (statx.c); false: it is something else. */
 bool front_statx_answer(struct front *front, int descriptor, const void *message);
+
+/* The ioctl that ends a filesystem as if the machine stopped, and what is answered from then on (shutdown.c). */
+#define FRONT_SHUTDOWN_IOCTL _IOR('X', 125, uint32_t) /* ext4, XFS and others have it */
+void front_shut_down(fuse_req_t request, const void *argument);
+/* Answers the message -EIO if no more is to be done; false: it may pass. */
+bool front_shutdown_answer(struct front *front, int descriptor, const void *message);
 
 extern const struct fuse_custom_io front_wire_io;
 /* Whether the SETXATTR that this thread received last, of an access ACL, comes from one who may not keep S_ISGID. */

@@ -67,11 +67,13 @@ static int add_fixed_options(struct front_options *options, struct front_failure
     return result;
 }
 
-static int run(struct front_options *options, struct front_failure *failure)
+int front_mount(struct front_options *options)
 {
-    if (front_mount_point_check(options, failure) < 0 || add_fixed_options(options, failure) < 0) {
-        base_message(BASE_MESSAGE_ERROR, "%s", failure->text);
-        return (int)failure->status;
+    struct front_failure failure;
+
+    if (front_mount_point_check(options, &failure) < 0 || add_fixed_options(options, &failure) < 0) {
+        base_message(BASE_MESSAGE_ERROR, "%s", failure.text);
+        return (int)failure.status;
     }
     if (options->is_rehearsal) {
         return FRONT_EXIT_OK;
@@ -100,7 +102,7 @@ int main(int argument_count, char **arguments)
     } else if (options.show_version) {
         (void)printf("beeftreefs %s (libfuse %s)\n", BEEFTREE_VERSION, fuse_pkgversion());
     } else {
-        status = options.remount ? front_remount(&options) : run(&options, &failure);
+        status = options.remount ? front_remount(&options) : front_mount(&options);
     }
     status = options.is_helper ? front_mount_helper_status(status) : status;
     front_options_free(&options);

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -56,10 +57,15 @@ static int take_word_list(struct front_options *options, char *list, struct fron
 int front_options_take_words(struct front_options *options, const char *list, struct front_failure *failure)
 {
     char *copy = strdup(list);
+    char *words = NULL;
 
-    if (!copy) {
+    if (!copy ||
+        asprintf(&words, "%s%s%s", options->words ? options->words : "", options->words ? "," : "", list) < 0) {
+        free(copy);
         return usage(failure, ": out of memory", "-o");
     }
+    free(options->words);
+    options->words = words;
     int result = take_word_list(options, copy, failure);
     free(copy);
     return result;
@@ -190,7 +196,9 @@ void front_options_free(struct front_options *options)
 {
     free(options->database);
     free(options->mount_point);
+    free(options->words);
     free(options->mount_options);
+    options->words = NULL;
     options->database = NULL;
     options->mount_point = NULL;
     options->mount_options = NULL;

@@ -24,6 +24,7 @@
 struct search {
     const char *mount_point;
     bool is_ours;
+    char *database; /* owned */
 };
 
 /* Of several mounts on one point the last is the one on top. */
@@ -33,21 +34,28 @@ static bool see_mount(void *context, const struct os_mount *mount)
 
     if (strcmp(mount->mount_point, search->mount_point) == 0) {
         search->is_ours = strcmp(mount->type, OS_MOUNT_TYPE) == 0;
+        free(search->database);
+        search->database = strdup(mount->source);
     }
     return false;
 }
 
 /* A descriptor of the root directory, or negative errno. */
-static int open_mount(const char *mount_point)
+static int open_mount(const char *mount_point, char **ret_database)
 {
     struct search search = {.mount_point = mount_point};
     int result = os_mounts_visit(0, see_mount, &search);
 
-    if (result < 0 || !search.is_ours) {
-        return result < 0 ? result : -EINVAL;
+    if (result >= 0) {
+        result = search.is_ours && search.database ? open(mount_point, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -EINVAL;
+        result = result == -1 ? -errno : result;
     }
-    int descriptor = open(mount_point, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return descriptor < 0 ? -errno : descriptor;
+    if (result < 0) {
+        free(search.database);
+    } else {
+        *ret_database = search.database;
+    }
+    return result;
 }
 
 static int ask_daemon(const struct front_options *options, int descriptor)
@@ -78,45 +86,97 @@ static int change(const struct front_options *options, const char *mount_point, 
     return result;
 }
 
-static void explain(const char *mount_point, int result)
+/* Mounts with the words of the mount before, and then with those that were given (NULL: none). */
+static int mount_with(char *database, char *mount_point, char *words, char *given)
+{
+    char *arguments[] = {"mount.beeftreefs", database, mount_point, "-o", words, "-o", given, NULL};
+    struct front_options options = {0};
+    struct front_failure failure;
+
+    if (front_options_parse(given ? 7 : 5, arguments, &options, &failure) < 0) {
+        base_message(BASE_MESSAGE_ERROR, "%s", failure.text);
+        return (int)failure.status;
+    }
+    options.remount = false;
+    int status = front_mount(&options);
+    front_options_free(&options);
+    return status;
+}
+
+/* A mount that began read-only has its database open for reading, along with others: to become writable it is unmounted
+ * and mounted anew, which needs that nobody uses it. Closes the descriptor. */
+static int mount_anew(const struct front_options *options, char *database, char *mount_point, int descriptor)
+{
+    struct os_words words;
+    int result = ioctl(descriptor, OS_WORDS_IOCTL, &words) < 0 ? -errno : 0;
+
+    (void)close(descriptor);
+    if (result == 0 && umount2(mount_point, UMOUNT_NOFOLLOW) < 0) {
+        result = -errno;
+    }
+    if (result < 0) {
+        return result;
+    }
+    int status = mount_with(database, mount_point, words.text, options->words);
+    if (status != FRONT_EXIT_OK && mount_with(database, mount_point, words.text, NULL) != FRONT_EXIT_OK) {
+        base_message(BASE_MESSAGE_ERROR, "%s: is not mounted any more", mount_point);
+    }
+    return status;
+}
+
+static void explain(const char *mount_point, int result, bool is_writable)
 {
     const char *reason = strerror(-result);
 
     if (result == -EINVAL) {
         reason = "is not the mount point of a beeftreefs";
-    } else if (result == -EROFS) {
-        reason = "was mounted read-only and can only be mounted anew to become writable";
     } else if (result == -EBUSY) {
-        reason = "is busy: a program has a file open for writing";
+        reason = is_writable ? "is busy: mounted read-only, it can become writable only while nobody uses it"
+                             : "is busy: a program has a file open for writing";
     }
     base_message(BASE_MESSAGE_ERROR, "%s: %s", mount_point, reason);
+}
+
+/* Negative errno, or an exit status of which something has been printed. */
+static int remount(const struct front_options *options, char *mount_point)
+{
+    char *database = NULL;
+    int descriptor = open_mount(mount_point, &database);
+
+    if (descriptor < 0 || options->is_rehearsal) {
+        free(database);
+        return descriptor < 0 ? descriptor : FRONT_EXIT_OK;
+    }
+    int result = change(options, mount_point, descriptor);
+    if (result == -EROFS) {
+        result = mount_anew(options, database, mount_point, descriptor);
+    } else {
+        (void)close(descriptor);
+    }
+    free(database);
+    return result;
 }
 
 int front_remount(const struct front_options *options)
 {
     char *mount_point = realpath(options->mount_point, NULL);
-    int result = mount_point ? open_mount(mount_point) : -errno;
+    int result = mount_point ? remount(options, mount_point) : -errno;
 
-    if (result >= 0 && !options->is_rehearsal) {
-        int descriptor = result;
-        result = change(options, mount_point, descriptor);
-        (void)close(descriptor);
-    }
     if (result < 0) {
-        explain(options->mount_point, result);
+        explain(options->mount_point, result, (options->remount_flags & MS_RDONLY) == 0);
     }
     free(mount_point);
-    return result < 0 ? FRONT_EXIT_MOUNT : FRONT_EXIT_OK;
+    return result < 0 ? FRONT_EXIT_MOUNT : result;
 }
 
 struct mounted_search {
     const char *database;
     bool is_writable;
-    char *mount_point; /* out: owned */
+    int clone; /* out: descriptor of a mount that is nowhere yet */
 };
 
-/* Of one that is hidden below another mount, or dead, nothing can be made. */
-static bool see_mounted(void *context, const struct os_mount *mount)
+/* Of one that is hidden below another mount, dead, or not to be bound nothing can be made: there may be others. */
+static bool clone_mounted(void *context, const struct os_mount *mount)
 {
     struct mounted_search *search = context;
     struct stat status;
@@ -126,29 +186,36 @@ static bool see_mounted(void *context, const struct os_mount *mount)
                  status.st_ino == FS_ROOT_INODE && statvfs(mount->mount_point, &flags) == 0 &&
                  ((flags.f_flag & ST_RDONLY) == 0) == search->is_writable;
 
-    if (is_it) {
-        search->mount_point = strdup(mount->mount_point);
-    }
-    return is_it;
+    search->clone = is_it ? open_tree(AT_FDCWD, mount->mount_point, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC) : -1;
+    return search->clone >= 0;
+}
+
+/* Like a new mount: flags as said, and nobody's peer. */
+static bool set_flags_of_clone(const struct front_options *options, int clone)
+{
+    struct mount_attr wanted = {
+        .attr_clr = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
+        .propagation = MS_PRIVATE,
+    };
+    wanted.attr_set |= options->remount_flags & MS_NOSUID ? MOUNT_ATTR_NOSUID : 0;
+    wanted.attr_set |= options->remount_flags & MS_NODEV ? MOUNT_ATTR_NODEV : 0;
+    wanted.attr_set |= options->remount_flags & MS_NOEXEC ? MOUNT_ATTR_NOEXEC : 0;
+    return mount_setattr(clone, "", AT_EMPTY_PATH, &wanted, sizeof wanted) == 0;
 }
 
 bool front_mount_again(const struct front_options *options)
 {
     struct mounted_search search = {.database = options->database, .is_writable = !options->read_only};
-    unsigned long flags = options->remount_flags & (MS_NOSUID | MS_NODEV | MS_NOEXEC);
-    bool is_done = false;
 
-    if (geteuid() == 0 && os_mounts_visit(0, see_mounted, &search) > 0 && search.mount_point) {
-        is_done = mount(search.mount_point, options->mount_point, NULL, MS_BIND, NULL) == 0;
+    if (geteuid() != 0 || os_mounts_visit(0, clone_mounted, &search) <= 0) {
+        return false;
     }
-    if (is_done && mount(NULL, options->mount_point, NULL, MS_REMOUNT | MS_BIND | flags, NULL) < 0) {
-        (void)umount2(options->mount_point, MNT_DETACH);
-        is_done = false;
-    }
+    bool is_done = set_flags_of_clone(options, search.clone) &&
+                   move_mount(search.clone, "", AT_FDCWD, options->mount_point, MOVE_MOUNT_F_EMPTY_PATH) == 0;
+    (void)close(search.clone);
     if (is_done) {
         front_mount_flags_show(options);
     }
-    free(search.mount_point);
     return is_done;
 }
 

@@ -41,6 +41,23 @@ static void answer_sync(fuse_req_t request, const struct os_sync *wanted)
     }
 }
 
+static void answer_words(fuse_req_t request)
+{
+    const char *words = front_of(request)->options->words;
+    struct fs_caller caller = front_caller(request);
+    struct os_words answer;
+
+    memset(&answer, 0, sizeof answer);
+    if (caller.uid != 0 && caller.uid != geteuid()) {
+        front_reply_result(request, -EPERM);
+    } else if (words && strlen(words) >= sizeof answer.text) {
+        front_reply_result(request, -ERANGE);
+    } else {
+        memcpy(answer.text, words ? words : "", words ? strlen(words) : 0);
+        (void)fuse_reply_ioctl(request, 0, &answer, sizeof answer);
+    }
+}
+
 static void answer_remount(fuse_req_t request, const struct os_remount *wanted)
 {
     struct front *front = front_of(request);
@@ -151,14 +168,17 @@ void front_ioctl(fuse_req_t request, fuse_ino_t inode, unsigned command, void *a
     struct os_sync wanted;
     struct os_remount remount;
 
-    (void)argument;
     (void)info;
     (void)flags;
-    if (command == OS_STATUS_IOCTL && out_size >= sizeof(struct os_status)) {
+    if (command == FRONT_SHUTDOWN_IOCTL) {
+        front_shut_down(request, argument);
+    } else if (command == OS_STATUS_IOCTL && out_size >= sizeof(struct os_status)) {
         answer_status(request);
     } else if (command == OS_SYNC_IOCTL && in_size >= sizeof wanted && out_size >= sizeof wanted) {
         memcpy(&wanted, in, sizeof wanted);
         answer_sync(request, &wanted);
+    } else if (command == OS_WORDS_IOCTL && out_size >= sizeof(struct os_words)) {
+        answer_words(request);
     } else if (command == OS_REMOUNT_IOCTL && in_size >= sizeof remount) {
         memcpy(&remount, in, sizeof remount);
         answer_remount(request, &remount);

@@ -6,6 +6,11 @@ pjdfstest_is_here()
     [ -x "$suite_dir/pjdfstest" ] && [ -d "$suite_dir/tests" ]
 }
 
+pjdfstest_is_apart()
+{
+    return 1
+}
+
 pjdfstest_list()
 {
     (cd "$suite_dir/tests" && find . -name '*.t' | sed 's|^\./||' | sort)

@@ -4,6 +4,7 @@
 #
 #   config                 for the harness: HOST_OPTIONS
 #   df                     df that calls every FUSE filesystem "fuse", as the harness does
+#   mount                  mount that understands what several tests say: "-t fuse" without the rest of the type
 #   test.img, scratch.img  sparse, $xfstests_size each
 #   test, scratch          mount points
 #   host                   beeftreefs: test.img mounted, which bounds the database of TEST_DEV
@@ -21,6 +22,12 @@ xfstests_checking=(timeout -k 10 "$xfstests_limit_s")
 xfstests_is_here()
 {
     [ -x "$suite_dir/check" ] && [ -s "$suite_dir/tests/generic/group.list" ] && [ -x "$suite_dir/src/nsexec" ]
+}
+
+# Other people's namespaces would keep what is unmounted here, and its devices in use.
+xfstests_is_apart()
+{
+    return 0
 }
 
 xfstests_list()
@@ -94,13 +101,23 @@ write_config()
 #!/bin/sh
 df -T -P "$@" | sed 's/ fuse\.[^ ]*/ fuse/'
 SCRIPT
-    chmod 755 "$directory/df"
+    cat >"$directory/mount" <<SCRIPT
+#!/bin/bash
+arguments=("\$@")
+for ((index = 1; index < \${#arguments[@]}; index++)); do
+    if [ "\${arguments[index - 1]} \${arguments[index]}" = "-t fuse" ]; then
+        arguments[index]=fuse$2
+    fi
+done
+exec mount "\${arguments[@]}"
+SCRIPT
+    chmod 755 "$directory/df" "$directory/mount"
     cat >"$directory/config" <<TEXT
 export FSTYP=$1 FUSE_SUBTYP=$2
 export TEST_DEV=$3 TEST_DIR=$directory/test
 export SCRATCH_DEV=$4 SCRATCH_MNT=$directory/scratch
 export TEST_FS_MOUNT_OPTS="-o $5" MOUNT_OPTIONS="-o $6"
-export DF_PROG=$directory/df
+export DF_PROG=$directory/df MOUNT_PROG=$directory/mount
 export RESULT_BASE=$directory/results
 TEXT
 }
