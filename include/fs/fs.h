@@ -82,8 +82,8 @@ int fs_close(struct fs *fs);
 int fs_sync(struct fs *fs);
 
 uint32_t fs_get_page_size(struct fs *fs);
-/* As if the machine stopped: nothing is written from here on, fs_close neither; what is durable is what the next opening
- * finds. Changes fail with -EROFS, and so do syncs. */
+/* As if the machine stopped: nothing is written from here on, fs_close neither; what is durable is what the next
+ * opening finds. Changes fail with -EROFS, and so do syncs. */
 void fs_shut_down(struct fs *fs);
 /* 0, or -EROFS and why the filesystem turned read-only. */
 int fs_get_failure(struct fs *fs, struct base_reason *ret_reason);

@@ -195,7 +195,7 @@ uint32_t fs_content_rows_max(struct fs *fs, uint32_t wanted);
 /* The need of a transaction that changes so many rows. */
 struct txn_need fs_content_need(struct fs *fs, uint32_t rows, uint64_t content_blocks, bool frees_space);
 
-/* --- Copying (content_copy.c, content_clone.c) ------------------------------------------------------------------------------------ */
+/* --- Copying (content_copy.c, content_clone.c) -------------------------------------------------------------------- */
 
 /* A copy within the filesystem, or a part of one. */
 struct fs_copy_part {

@@ -34,8 +34,8 @@ struct operation {
     enum operation_kind kind;
     const char *path, *other_path; /* from the actor's directory; other_path: rename, link, copy, target of symlinks;
                                       name of extended attributes */
-    uint64_t offset; /* of a copy: in both files */
-    uint64_t size; /* bytes: of writes, ranges and values; the new one of truncations */
+    uint64_t offset;               /* of a copy: in both files */
+    uint64_t size;                 /* bytes: of writes, ranges and values; the new one of truncations */
     uint32_t mode; /* of what is made, with its type; rename, fallocate or setxattr flags; the mode, owner or time */
 };
 
