@@ -170,6 +170,20 @@ is_gone()
     ! grep -Eqs '^State:[[:space:]]+[^ZX[:space:]]' "/proc/$1/status"
 }
 
+# attach_loop FILE: a loop device over it; prints its name. A container may lack the nodes, not the devices.
+attach_loop()
+{
+    local number
+    [ -e /dev/loop-control ] || mknod -m 600 /dev/loop-control c 10 237
+    for _ in 1 2 3 4 5; do
+        losetup -f --show "$1" 2>/dev/null && return 0
+        # LOOP_CTL_GET_FREE; somebody else may take that one first.
+        number=$(python3 -c 'import fcntl; print(fcntl.ioctl(open("/dev/loop-control"), 0x4C82))') || return 1
+        [ -e "/dev/loop$number" ] || mknod -m 600 "/dev/loop$number" b 7 "$number"
+    done
+    losetup -f --show "$1"
+}
+
 # --- The end
 
 clean_up()

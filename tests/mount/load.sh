@@ -52,7 +52,7 @@ mount_start()
     "${daemon_wrapper[@]}" "$daemon_program" "$database" "$mount_point" -f "$@" >>"$daemon_log" 2>&1 </dev/null &
     daemon_pid=$!
     started_pids+=("$daemon_pid")
-    wait_until 60 is_answering || fail "not mounted after 60 s"
+    wait_until 180 is_answering || fail "not mounted after 180 s"
 }
 
 # ended PID...: they are no longer ours to end.

@@ -14,7 +14,7 @@ DAEMON = os.path.join(BUILD, "beeftreefs")
 TOOL = os.path.join(BUILD, "beeftree")
 LONG = os.environ.get("BEEFTREE_TEST_LONG", "0") == "1"
 START_S = time.monotonic()
-WAIT_S = 60
+WAIT_S = 180
 
 
 class Failed(Exception):
