@@ -55,9 +55,13 @@ packages_require()
     return "$result"
 }
 
-# fuse_require: /dev/fuse is there and ours to open. Root makes the node where a container lacks it.
+# fuse_require: /dev/fuse is there and ours to open. Root makes the node where a container lacks it, and /etc/mtab, without
+# which `fusermount3 -u` of an ordinary user fails (systemd makes it when a machine starts).
 fuse_require()
 {
+    if [ ! -e /etc/mtab ] && [ "$(id -u)" -eq 0 ]; then
+        ln -s ../proc/self/mounts /etc/mtab 2>/dev/null || true
+    fi
     if [ ! -e /dev/fuse ] && [ "$(id -u)" -eq 0 ]; then
         modprobe fuse 2>/dev/null || true
         [ -e /dev/fuse ] || mknod -m 0666 /dev/fuse c 10 229 2>/dev/null || true

@@ -71,6 +71,9 @@ struct fs_options {
  * orphans: unlinked inodes go, contents being freed are freed in the background. Borrows the file until fs_close. */
 int fs_open(struct os_file *file, const struct fs_options *options, struct fs **ret_fs, struct base_reason *ret_reason);
 
+/* Instead of what the options of opening said; at any time. */
+void fs_set_access_times(struct fs *fs, enum fs_access_times access_times, bool directory_access_times_kept);
+
 /* Ends background work, gives up every unlinked inode, makes everything durable, shrinks the file, releases all memory.
  * Returns what the last sync returned (the memory is released all the same). No operation may be running. */
 int fs_close(struct fs *fs);
@@ -79,6 +82,9 @@ int fs_close(struct fs *fs);
 int fs_sync(struct fs *fs);
 
 uint32_t fs_get_page_size(struct fs *fs);
+/* As if the machine stopped: nothing is written from here on, fs_close neither; what is durable is what the next
+ * opening finds. Changes fail with -EROFS, and so do syncs. */
+void fs_shut_down(struct fs *fs);
 /* 0, or -EROFS and why the filesystem turned read-only. */
 int fs_get_failure(struct fs *fs, struct base_reason *ret_reason);
 
@@ -155,6 +161,9 @@ struct fs_changes {
 int fs_set_attributes(struct fs *fs, const struct fs_caller *caller, uint64_t inode, const struct fs_changes *changes,
                       struct fs_attributes *ret_attributes);
 
+/* What open(2) with these flags (O_ACCMODE, O_APPEND, O_TRUNC) is answered: -EPERM by the inode's flags, 0. The kernel
+ * has checked the rest. */
+int fs_check_open(struct fs *fs, uint64_t inode, int open_flags);
 /* Replaces the flags. -EOPNOTSUPP: others than FS_FLAGS_ALL. Whether the caller may is checked by the kernel. */
 int fs_set_flags(struct fs *fs, uint64_t inode, uint32_t flags);
 
@@ -289,7 +298,7 @@ typedef bool (*fs_directory_emit)(void *context, const struct fs_directory_entry
  * directory; an error after the first entry comes with the next call.
  *
  * Any cookie of the last few thousand that this handle gave out resumes exactly, whatever has happened to its entry.
- * Any other resumes while its entry is there (a scan from the start); otherwise the listing ends. */
+ * Any other resumes while its entry is there (a scan from the start); otherwise the listing begins anew. */
 int fs_directory_read(struct fs_directory *directory, uint64_t cookie, bool with_attributes, fs_directory_emit emit,
                       void *context);
 

@@ -29,6 +29,9 @@
 #define TIMEOUT_S_DEFAULT 120U
 #define TIMEOUT_S_MAX     86400U
 #define REAPED_TIMEOUT_MS 100
+/* Whoever looks at all mounts (df, findmnt, a monitor) makes each of them busy for a moment. */
+#define BUSY_TRIES       10
+#define BUSY_INTERVAL_MS 30
 
 struct unmount {
     const char *path;  /* as given */
@@ -143,8 +146,8 @@ static int sync_mount(const struct unmount *unmount)
     return result;
 }
 
-/* As an ordinary user: fusermount3 may do what we may not. Its messages go to our stderr. */
-static int run_fusermount(const struct unmount *unmount)
+/* As an ordinary user: fusermount3 may do what we may not. Its messages go to our stderr, unless it is to be quiet. */
+static int run_fusermount(const struct unmount *unmount, bool is_quiet)
 {
     int status = 0;
     pid_t child = fork();
@@ -153,6 +156,10 @@ static int run_fusermount(const struct unmount *unmount)
         return -errno;
     }
     if (child == 0) {
+        int nowhere = is_quiet ? open("/dev/null", O_WRONLY | O_CLOEXEC) : -1;
+        if (nowhere >= 0) {
+            (void)dup2(nowhere, STDERR_FILENO);
+        }
         (void)execlp("fusermount3", "fusermount3", "-u", "--", unmount->mount_point, (char *)NULL);
         cli_explain("fusermount3", -errno, NULL);
         _exit(127);
@@ -162,17 +169,32 @@ static int run_fusermount(const struct unmount *unmount)
     return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EIO;
 }
 
-static int take_away(const struct unmount *unmount)
+static int try_take_away(const struct unmount *unmount, bool is_last)
 {
     if (geteuid() != 0) {
-        return run_fusermount(unmount);
+        return run_fusermount(unmount, !is_last);
     }
-    if (umount2(unmount->mount_point, UMOUNT_NOFOLLOW) == 0) {
-        return 0;
+    return umount2(unmount->mount_point, UMOUNT_NOFOLLOW) == 0 ? 0 : -errno;
+}
+
+static int take_away(const struct unmount *unmount)
+{
+    int result = 0;
+
+    for (int count = 1; count <= BUSY_TRIES; count++) {
+        result = try_take_away(unmount, count == BUSY_TRIES);
+        /* fusermount3 does not say why it failed. */
+        if (result != -EBUSY && result != -EIO) {
+            break;
+        }
+        if (count < BUSY_TRIES) {
+            (void)poll(NULL, 0, BUSY_INTERVAL_MS);
+        }
     }
-    int result = -errno;
-    cli_explain(unmount->path, result,
-                result == -EBUSY ? "is busy: a program has a file open in it, or works there" : NULL);
+    if (result < 0 && geteuid() == 0) {
+        cli_explain(unmount->path, result,
+                    result == -EBUSY ? "is busy: a program has a file open in it, or works there" : NULL);
+    }
     return result;
 }
 

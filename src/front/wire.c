@@ -139,7 +139,8 @@ static bool answer_here(struct front *front, int descriptor, const void *message
     int state;
 
     (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-    bool is_answered = front_statx_answer(front, descriptor, message);
+    bool is_answered =
+        front_shutdown_answer(front, descriptor, message) || front_statx_answer(front, descriptor, message);
     (void)pthread_setcancelstate(state, NULL);
     return is_answered;
 }

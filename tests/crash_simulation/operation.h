@@ -25,16 +25,17 @@ enum operation_kind {
     OPERATION_RELEASE,
     OPERATION_READ,
     OPERATION_ALLOCATE, /* fallocate */
+    OPERATION_COPY,     /* the first step of a copy_file_range, from path to other_path */
     OPERATION_SET_XATTR,
     OPERATION_REMOVE_XATTR,
 };
 
 struct operation {
     enum operation_kind kind;
-    const char *path, *other_path; /* from the actor's directory; other_path: rename, link, target of symlinks;
+    const char *path, *other_path; /* from the actor's directory; other_path: rename, link, copy, target of symlinks;
                                       name of extended attributes */
-    uint64_t offset;
-    uint64_t size; /* bytes: of writes, ranges and values; the new one of truncations */
+    uint64_t offset;               /* of a copy: in both files */
+    uint64_t size;                 /* bytes: of writes, ranges and values; the new one of truncations */
     uint32_t mode; /* of what is made, with its type; rename, fallocate or setxattr flags; the mode, owner or time */
 };
 

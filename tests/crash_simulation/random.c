@@ -258,6 +258,12 @@ static struct operation draw_operation(struct base_random *random, const struct 
             operation.mode = modes[below(random, sizeof modes / sizeof modes[0])];
             operation.offset = draw_size(random);
             operation.size++;
+        } else if (one_in(random, 2)) {
+            operation.kind = OPERATION_COPY;
+            operation.other_path = other;
+            draw_file(random, shape, actor, other);
+            operation.offset = one_in(random, 2) ? 0 : draw_size(random) / 4096 * 4096;
+            operation.size = one_in(random, 2) ? 200000 : 1 + draw_size(random);
         }
         break;
     case 13:

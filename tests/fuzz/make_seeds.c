@@ -277,6 +277,19 @@ static void fill_xattr_orphans(struct fs *fs)
     FUZZ_EXPECT(fs_unlink(fs, FS_ROOT_INODE, "orphan") == 0);
 }
 
+/* Copies that share blocks, one of them changed. */
+static void fill_shares(struct fs *fs)
+{
+    uint64_t file = make(fs, FS_ROOT_INODE, "file", S_IFREG | 0644, NULL);
+    uint64_t copy = make(fs, FS_ROOT_INODE, "copy", S_IFREG | 0644, NULL);
+    uint64_t third = make(fs, FS_ROOT_INODE, "third", S_IFREG | 0644, NULL);
+
+    write_bytes(fs, file, 0, 200000);
+    FUZZ_EXPECT(fs_copy_range(fs, &caller, file, 0, copy, 0, 200000) == 200000);
+    FUZZ_EXPECT(fs_copy_range(fs, &caller, copy, 65536, third, 0, 100000) == 100000);
+    write_bytes(fs, copy, 70000, 5000);
+}
+
 /* --- The targets -------------------------------------------------------------------------------------------------- */
 
 static const struct kind {
@@ -302,6 +315,13 @@ static const struct kind xattr_kinds[] = {
 };
 
 #define XATTR_KIND_COUNT (sizeof xattr_kinds / sizeof xattr_kinds[0])
+
+static const struct kind share_kinds[] = {
+    {"shares", 4096, fill_shares, true},
+    {"shares-16k", 16384, fill_shares, false},
+};
+
+#define SHARE_KIND_COUNT (sizeof share_kinds / sizeof share_kinds[0])
 
 static void seed_image(const char *name)
 {
@@ -538,5 +558,8 @@ int main(int argc, char **argv)
         seed_kind(&xattr_kinds[i]);
     }
     seed_rows_xattrs();
+    for (size_t i = 0; i < SHARE_KIND_COUNT; i++) {
+        seed_kind(&share_kinds[i]);
+    }
     return 0;
 }

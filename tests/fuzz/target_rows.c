@@ -8,6 +8,7 @@
 #include "fuzz_file.h"
 #include "image.h"
 #include "internal.h"
+#include "share.h"
 #include "xattr.h"
 
 #include "base/bytes.h"
@@ -128,6 +129,7 @@ static void take_chunk_row(const struct setup *setup, struct fuzz_reader *reader
         if (how == 7) {
             run |= UINT64_C(1) << 56;
         } else if (place < 200) {
+            run |= (uint64_t)(how == 6) << 57;
             checksums += blocks % 32 + 1;
         }
         base_put_le64(row->value + row->value_size, run);
@@ -175,6 +177,22 @@ static void take_xattr_row(struct fuzz_reader *reader, struct row *row)
     }
 }
 
+/* Owners of blocks near the first that rows may name. */
+static void take_share_row(const struct setup *setup, struct fuzz_reader *reader, struct row *row)
+{
+    uint64_t group = setup->first_content / FS_SHARE_GROUP_BLOCKS + fuzz_take_8(reader) % 4;
+    unsigned count = fuzz_take_8(reader) % 9;
+
+    row->key_size = fs_key_share(row->key, group * FS_SHARE_GROUP_BLOCKS);
+    for (unsigned i = 0; i < count; i++) {
+        uint8_t *run = row->value + row->value_size;
+        run[0] = fuzz_take_8(reader);
+        run[1] = fuzz_take_8(reader);
+        base_put_le32(run + 4, (uint32_t)fuzz_take_number(reader));
+        row->value_size += 8;
+    }
+}
+
 /* Any bytes; the table is the first of them. */
 static void take_raw_row(struct fuzz_reader *reader, struct row *row)
 {
@@ -207,6 +225,10 @@ static void take_row(const struct setup *setup, struct fuzz_reader *reader, stru
         take_chunk_row(setup, reader, row);
         break;
     case 4:
+        if (what & 0x40) {
+            take_share_row(setup, reader, row);
+            break;
+        }
         row->key_size = fs_key_orphan(row->key, fuzz_take_number(reader));
         break;
     case 5:

@@ -29,6 +29,10 @@ def equal(what, wanted, got):
         check(what, False, text)
 
 
+def less(what, found, limit):
+    check(what, found < limit, "%d is not below %d" % (found, limit))
+
+
 def fails(what, number, function, *arguments, **words):
     try:
         function(*arguments, **words)
@@ -224,6 +228,40 @@ def test_copy(path):
     equal("a hole over data", 100000, copy(source, target, 100000, 1 << 20, 0))
     equal("a hole over data: bytes", bytes(100000), os.pread(target, 100000, 0))
     for descriptor in (source, target, small):
+        os.close(descriptor)
+
+
+def free_bytes(descriptor):
+    os.fsync(descriptor)
+    space = os.fstatvfs(descriptor)
+    return space.f_bfree * space.f_bsize
+
+
+def test_clone(path):
+    """Copies share blocks until one of them changes; the space comes back with the last."""
+    count = 64 << 20
+    data = random.Random(9).randbytes(1 << 20)
+    source, target, third = make(path), make(path + ".target"), make(path + ".third")
+    for at in range(0, count, len(data)):
+        os.pwrite(source, data, at)
+    before = free_bytes(source)
+    equal("clone", count, copy(source, target, count))
+    equal("clone of a clone", count, copy(target, third, count))
+    taken = before - free_bytes(source)
+    less("clones of 64 MiB take rows", taken, 2 << 20)
+    equal("clone: blocks", blocks(source), blocks(target))
+    os.pwrite(target, b"changed", 1 << 20)
+    os.pwrite(source, b"otherwise", 2 << 20)
+    fallocate(third, PUNCH | KEEP, 3 << 20, 1 << 20)
+    for at, texts in ((1 << 20, (data[:9], b"changed" + data[7:9], data[:9])), (2 << 20, (b"otherwise", data[:9], data[:9])),
+                      (3 << 20, (data[:9], data[:9], bytes(9))), (5 << 20, (data[:9], data[:9], data[:9]))):
+        equal("clones at %d" % at, texts, tuple(os.pread(descriptor, 9, at) for descriptor in (source, target, third)))
+    os.ftruncate(source, 0)
+    os.ftruncate(third, 0)
+    less("two of three gone: nothing is free", free_bytes(target) - before, 4 << 20)
+    os.ftruncate(target, 0)
+    less("all gone", count - (8 << 20), free_bytes(target) - before)
+    for descriptor in (source, target, third):
         os.close(descriptor)
 
 
