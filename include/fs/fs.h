@@ -185,7 +185,8 @@ enum fs_xattr_flags {
 /* The value's size; buffer_size 0: only that is wanted. -ENODATA, -ERANGE (the buffer is too small). */
 int64_t fs_get_xattr(struct fs *fs, uint64_t inode, const char *name, void *buffer, size_t buffer_size);
 /* An access ACL sets the mode, and is not kept when it says no more than that; an empty one removes. -EINVAL: no ACL;
- * -EACCES: a default ACL for what is no directory. A value of 64 KiB needs a cache of some MiB, else -E2BIG. */
+ * -EACCES: a default ACL for what is no directory. A change that dirties more pages than the pool takes is -E2BIG; on a
+ * whole tree values of 64 KiB are far below that in the smallest one. */
 int fs_set_xattr(struct fs *fs, uint64_t inode, const char *name, const void *value, size_t size, unsigned flags);
 /* -ENODATA; never for ACLs. */
 int fs_remove_xattr(struct fs *fs, uint64_t inode, const char *name);

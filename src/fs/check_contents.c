@@ -41,6 +41,10 @@ static void end_contents(struct checker *checker, const struct contents *content
         check_problem(checker, "inode %" PRIu64 ": counts %" PRIu64 " content blocks, its rows name %" PRIu64,
                       contents->inode, contents->row.content_blocks, contents->blocks);
     }
+    if (contents->row.pieces > 0 && !is_orphan(contents) && contents->pieces_end != contents->row.pieces - 1) {
+        check_problem(checker, "inode %" PRIu64 ": counts %u bytes in pieces, there are %" PRIu64, contents->inode,
+                      contents->row.pieces - 1, contents->pieces_end);
+    }
     if (S_ISLNK(attributes->mode) && !is_orphan(contents) && contents->pieces_end != attributes->size) {
         check_problem(checker, "symlink %" PRIu64 ": a target of %" PRIu64 " bytes, %" PRIu64 " are there",
                       contents->inode, attributes->size, contents->pieces_end);

@@ -204,6 +204,7 @@ static int commit_step(struct allocation *allocation, struct fs_change *change, 
     }
     txn_lock(txn);
     ret = fs_inline_store(fs, txn, allocation->inode, NULL, 0, pieces_end, 0);
+    row.pieces = 1;
     if (ret == 0) {
         ret = fs_change_apply(change, txn, &row.content_blocks);
     }

@@ -66,6 +66,7 @@ static int cut_pieces(struct fs *fs, uint64_t inode, struct fs_inode_row *new)
     }
     new_end = new->attributes.size < old_end ? (uint32_t) new->attributes.size : old_end;
     new->content_blocks = 0;
+    new->pieces = 1 + new_end;
     ret = begin_locked(fs, &need, &txn);
     if (ret < 0) {
         return ret;

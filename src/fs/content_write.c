@@ -63,6 +63,7 @@ static int write_pieces(struct request *request, const struct part *part)
     }
     memcpy(bytes + part->offset, part->bytes, part->end - part->offset);
     end = part->end > old_end ? (uint32_t)part->end : old_end;
+    row.pieces = 1 + end;
     ret = fs_txn_begin(fs, &need, &txn);
     if (ret < 0) {
         return ret;
@@ -180,6 +181,7 @@ static int change_rows(struct request *request, struct fs_change *change, const 
     if (ret < 0) {
         return ret;
     }
+    row->pieces = 1;
     ret = fs_change_apply(change, txn, &row->content_blocks);
     if (ret < 0) {
         return ret;

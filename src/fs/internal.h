@@ -52,6 +52,7 @@ struct fs_inode_row {
     uint64_t content_blocks;
     uint64_t parent; /* of directories */
     uint32_t xattrs; /* summary of the extended attributes (xattr.h); 0: there are none */
+    uint32_t pieces; /* of regular files: one more than bytes that are kept in pieces; 0: not known */
 };
 
 /* txn may be NULL (a read). -ENOENT when there is no such inode; -EUCLEAN when the row is malformed (message sent). */

@@ -191,6 +191,10 @@ static void draw_xattr(struct base_random *random, struct operation *operation)
     operation->other_path = names[below(random, sizeof names / sizeof names[0])];
     operation->mode = one_in(random, 4) ? (uint32_t)below(random, 3) : 0;
     operation->size = one_in(random, 3) ? below(random, 2200) : below(random, 80);
+    if (one_in(random,
+               40)) { /* more rows than the smallest pool takes at the worst case of each, more than a small ring */
+        operation->size = FS_XATTR_VALUE_SIZE_MAX - below(random, 1000);
+    }
 }
 
 static struct operation draw_operation(struct base_random *random, const struct shape *shape, struct actor *actor,

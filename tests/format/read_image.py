@@ -403,7 +403,8 @@ class Inode:
         self.mtime = int.from_bytes(value[56:64], "little", signed=True), little(value, 84, 4)
         self.parent = little(value, 96, 8)
         self.xattr_summary = little(value, 20, 4)
-        require(value[104:112] == bytes(8), "inode %d: reserved bytes", number)
+        self.pieces = little(value, 104, 2)
+        require(value[106:112] == bytes(6), "inode %d: reserved bytes", number)
         require(all(little(value, at, 4) < 10**9 for at in (80, 84, 88, 92)), "inode %d: nanoseconds", number)
         self.target = value[112:]
         self.type = self.mode >> 12
@@ -554,6 +555,9 @@ class Filesystem:
         require(inode.orphan == (inode.links == 0), "inode %d: an orphan row or none", number)
         kinds = {value[0] for _, value in inode.rows}
         require(kinds == ({2} if inode.blocks else {1}) or not inode.rows and not inode.blocks, "kinds of inode %d", number)
+        pieces = sum(len(value) - 1 for _, value in inode.rows if value[0] == 1)
+        require(not inode.pieces or (inode.type == 0o10 and (inode.links == 0 or inode.pieces == 1 + pieces)),
+                "inode %d: bytes in pieces", number)
         blocks = sum(len([b for b in self.slots(number, value) if b[0]]) for _, value in inode.rows if value[0] == 2)
         require(blocks == inode.blocks, "inode %d counts %d blocks, and has %d", number, inode.blocks, blocks)
 

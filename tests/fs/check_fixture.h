@@ -122,7 +122,7 @@ static inline void set_field(struct fs *fs, uint64_t inode, size_t offset, size_
     put_row(fs, key, key_size, row, row_size);
 }
 
-enum { MODE = 0, LINK_COUNT = 4, SIZE = 24, BLOCKS = 32, DEVICE = 40, PARENT = 96, TARGET = 112 };
+enum { MODE = 0, LINK_COUNT = 4, SIZE = 24, BLOCKS = 32, DEVICE = 40, PARENT = 96, PIECES = 104, TARGET = 112 };
 
 static inline void set_link_count(struct fs *fs, uint64_t inode, uint32_t count)
 {

@@ -318,7 +318,16 @@ static void device_number(struct world *world)
 }
 static void fifo_with_size(struct world *world)
 {
+    set_field(world->fs, world->small, PIECES, 4, 0);
     set_field(world->fs, world->small, MODE, 4, S_IFIFO | 0644);
+}
+static void pieces_uncounted(struct world *world)
+{
+    set_field(world->fs, world->small, PIECES, 4, 1);
+}
+static void pieces_gone(struct world *world)
+{
+    set_field(world->fs, world->chunked, PIECES, 4, 2);
 }
 static void zero_byte_in_inline_target(struct world *world)
 {
@@ -472,6 +481,8 @@ static const struct {
     KIND(inode_gone, "does not exist"),
     KIND(device_number, "has a device number, but is no device"),
     KIND(fifo_with_size, "has a size of 1234, but a type without contents"),
+    KIND(pieces_uncounted, "counts 0 bytes in pieces, there are"),
+    KIND(pieces_gone, "counts 1 bytes in pieces, there are 0"),
     KIND(zero_byte_in_inline_target, "a zero byte in its target"),
     KIND(zero_byte_in_target, "a zero byte in its target"),
     KIND(target_twice, "its target stands in its inode and in a piece"),
