@@ -5,8 +5,6 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
-#define CALLER_GROUPS_MAX 1024 /* whoever is in more may lose S_ISGID */
-
 void front_getattr(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info)
 {
     struct fs_attributes attributes;
@@ -55,33 +53,18 @@ static void changes_from_request(const struct stat *wanted, int to_set, struct f
     *ret_changes = changes;
 }
 
-/* Whether the caller is in the group, as far as can be known: of one whom we cannot see (another namespace) not. */
-static bool is_member(fuse_req_t request, const struct fs_caller *caller, gid_t group)
-{
-    gid_t groups[CALLER_GROUPS_MAX];
-    int count = caller->gid == group ? 0 : fuse_req_getgroups(request, CALLER_GROUPS_MAX, groups);
-    bool is_found = caller->gid == group;
-
-    for (int index = 0; index < count && index < CALLER_GROUPS_MAX && !is_found; index++) {
-        is_found = groups[index] == group;
-    }
-    return is_found;
-}
-
-/* A SETATTR that sets nothing is the kernel's "set-id bits are about to go because of a write" (or fallocate). The
- * write itself clears most of them, but its reply carries no mode: answering with the cleared mode keeps the kernel's
- * copy true. S_ISGID without the group's execution stays for members of the group only. */
-static int clear_set_id(fuse_req_t request, const struct fs_caller *caller, uint64_t inode,
+/* A SETATTR that sets nothing is the kernel's "set-id bits are about to go because of a write". The write itself
+ * clears them, but its reply carries no mode: answering with the cleared mode keeps the kernel's copy true. */
+static int clear_set_id(struct fs *fs, const struct fs_caller *caller, uint64_t inode,
                         struct fs_attributes *ret_attributes)
 {
-    struct fs *fs = front_of(request)->fs;
     int result = fs_get_attributes(fs, inode, ret_attributes);
 
     if (result < 0 || caller->uid == 0 || !S_ISREG(ret_attributes->mode)) {
         return result;
     }
     uint32_t cleared = ret_attributes->mode & ~(uint32_t)S_ISUID;
-    if ((cleared & S_ISGID) && ((cleared & S_IXGRP) || !is_member(request, caller, ret_attributes->gid))) {
+    if (cleared & S_IXGRP) {
         cleared &= ~(uint32_t)S_ISGID;
     }
     if (cleared == ret_attributes->mode) {
@@ -104,7 +87,7 @@ void front_setattr(fuse_req_t request, fuse_ino_t inode, struct stat *wanted, in
     if ((changes.set & FS_SET_SIZE) && wanted->st_size < 0) {
         result = -EINVAL;
     } else if (changes.set == 0) {
-        result = clear_set_id(request, &caller, inode, &attributes);
+        result = clear_set_id(fs, &caller, inode, &attributes);
     } else {
         bool drops = changes.set & (FS_SET_SIZE | FS_SET_UID | FS_SET_GID);
         result = drops ? front_drop_capability(request, inode) : 0;
