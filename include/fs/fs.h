@@ -115,10 +115,19 @@ struct fs_entry {
     struct fs_attributes attributes;
 };
 
+/* What becomes of set-id bits when contents change. */
+enum fs_set_id {
+    FS_SET_ID_BY_UID,       /* nothing better is known: cleared, but kept for root */
+    FS_SET_ID_KEPT,         /* the caller has CAP_FSETID */
+    FS_SET_ID_CLEARED,      /* S_ISUID, and S_ISGID where the group may execute */
+    FS_SET_ID_CLEARED_BOTH, /* S_ISGID always: the caller is not in the file's group */
+};
+
 /* Who asks. */
 struct fs_caller {
     uid_t uid;
     gid_t gid;
+    enum fs_set_id set_id;
 };
 
 /* -ENOENT when there is no such inode; an unlinked one keeps its attributes (link_count 0) until its last forget. */
@@ -134,6 +143,7 @@ enum fs_set {
     FS_SET_ACCESS_TIME_NOW = 1 << 6,
     FS_SET_MODIFICATION_TIME_NOW = 1 << 7,
     FS_SET_CHANGE_TIME = 1 << 8,
+    FS_SET_NO_SET_ID = 1 << 9, /* set-id bits go as in a write; alone */
 };
 
 struct fs_changes {
@@ -146,8 +156,8 @@ struct fs_changes {
 };
 
 /* All or nothing. Changing the size of a directory: -EISDIR; of what is no regular file: -EINVAL; past
- * FS_FILE_SIZE_MAX: -EFBIG. chown and truncate clear set-id bits by the POSIX rules (caller not root; chown: always of
- * executables). */
+ * FS_FILE_SIZE_MAX: -EFBIG. truncate clears set-id bits as the caller's set_id says; chown of anything but a directory
+ * always, KEPT or not. */
 int fs_set_attributes(struct fs *fs, const struct fs_caller *caller, uint64_t inode, const struct fs_changes *changes,
                       struct fs_attributes *ret_attributes);
 

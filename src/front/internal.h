@@ -148,6 +148,7 @@ struct front {
     struct fuse_session *session;
     uint64_t start_ms;        /* base_clock_monotonic_ms */
     uint32_t offered;         /* INIT flags that the kernel offered; before any other thread runs */
+    uint32_t kernel_minor;    /* its protocol is 7.minor; likewise */
     atomic_bool is_answering; /* INIT was answered */
     atomic_bool is_shut_down; /* shutdown.c */
     struct base_mutex directories_mutex;
@@ -155,6 +156,7 @@ struct front {
     _Atomic uint64_t requests[FRONT_OPCODE_MAX]; /* received */
     /* WRITEs of what was stored through mappings: received, answered. */
     _Atomic uint64_t mapped_writes_received, mapped_writes_finished;
+    _Atomic uint64_t capability_removal;                                /* the last one (set_id.c) */
     void (*report)(void *context, const struct front_failure *failure); /* NULL failure: the mount answers */
     void *report_context;
 };
@@ -195,6 +197,10 @@ bool front_shutdown_answer(struct front *front, int descriptor, const void *mess
 extern const struct fuse_custom_io front_wire_io;
 /* Whether the SETXATTR that this thread received last, of an access ACL, comes from one who may not keep S_ISGID. */
 bool front_wire_clears_set_gid(void);
+/* Whether the WRITE or SETATTR that this thread received last is to clear set-id bits; and whether the kernel says so
+ * at all (HANDLE_KILLPRIV_V2). */
+bool front_wire_clears_set_id(void);
+bool front_wire_tells_set_id(const struct front *front);
 /* Whether the CREATE that this thread received last is of a file without a name. */
 bool front_wire_is_temporary(void);
 extern const struct fuse_lowlevel_ops front_operations;
@@ -226,6 +232,8 @@ struct fs_caller front_caller(fuse_req_t request);
 int front_visible_error(int result);
 void front_reply_result(fuse_req_t request, int result); /* 0 or negative errno */
 void front_reply_attributes(fuse_req_t request, int result, const struct fs_attributes *attributes);
+/* The kernel asks again before it relies on them. */
+void front_reply_attributes_once(fuse_req_t request, const struct fs_attributes *attributes);
 /* Gives the lookup count back when the kernel did not take the answer. */
 void front_reply_entry(fuse_req_t request, int result, const struct fs_entry *entry);
 void front_fill_stat(const struct fs_attributes *attributes, struct stat *ret_stat);
@@ -266,6 +274,16 @@ void front_removexattr(fuse_req_t request, fuse_ino_t inode, const char *name);
 /* Before contents or owner change: file capabilities go. With extended attributes the kernel sees to it; with -o
  * noxattr it does not know of them, so we do. */
 int front_drop_capability(fuse_req_t request, fuse_ino_t inode);
+
+/* The caller, with what becomes of set-id bits (set_id.c): of a WRITE; of a FALLOCATE or COPY_FILE_RANGE; of a SETATTR
+ * of size or owner. */
+struct fs_caller front_writer(fuse_req_t request, fuse_ino_t inode);
+struct fs_caller front_range_changer(fuse_req_t request, fuse_ino_t inode);
+struct fs_caller front_attribute_changer(fuse_req_t request, fuse_ino_t inode, bool changes_owner);
+/* A SETATTR that sets nothing. */
+void front_clear_set_id(fuse_req_t request, fuse_ino_t inode);
+/* After a REMOVEXATTR of security.capability. */
+void front_note_capability_removal(fuse_req_t request, fuse_ino_t inode);
 
 void front_open(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info);
 void front_flush(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info);

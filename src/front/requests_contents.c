@@ -58,7 +58,7 @@ void front_write(fuse_req_t request, fuse_ino_t inode, const char *bytes, size_t
                  struct fuse_file_info *info)
 {
     struct front *front = front_of(request);
-    struct fs_caller caller = front_caller(request);
+    struct fs_caller caller = front_writer(request, inode);
     int64_t result = -EINVAL;
 
     if (offset >= 0) {

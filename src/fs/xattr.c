@@ -145,6 +145,14 @@ struct change {
     struct fs_inode_row row;
 };
 
+/* Appending to an append-only file takes its capabilities away; the kernel has that done by a request like any other.
+ */
+static bool is_lost_by_append(const struct change *change)
+{
+    return !change->value && !(change->row.attributes.flags & FS_FLAG_IMMUTABLE) &&
+           strcmp(change->name, "security.capability") == 0;
+}
+
 /* The inode's row, and whether the name is there. */
 static int prepare(struct change *change)
 {
@@ -153,7 +161,7 @@ static int prepare(struct change *change)
     if (error) {
         return error;
     }
-    error = fs_flags_check_change(&change->row.attributes);
+    error = is_lost_by_append(change) ? 0 : fs_flags_check_change(&change->row.attributes);
     if (error || change->row.xattrs == 0) {
         return error;
     }

@@ -53,7 +53,7 @@ static struct entry entries[ENTRIES_MAX];
 static unsigned node_count, entry_count;
 static struct fs *fs;
 static struct base_random generator;
-static const struct fs_caller root_caller = {0, 0};
+static const struct fs_caller root_caller = {.uid = 0};
 
 static uint64_t below(uint64_t bound)
 {
@@ -117,7 +117,7 @@ static void step_make(void)
     struct node *node = &nodes[node_count];
     uint32_t type = types[below(sizeof types / sizeof types[0])];
     struct fs_make make = {.mode = type | (uint32_t)below(07777 + 1)};
-    const struct fs_caller caller = {(uid_t)below(2000), (gid_t)below(2000)};
+    const struct fs_caller caller = {.uid = (uid_t)below(2000), .gid = (gid_t)below(2000)};
     unsigned parent = pick_node(S_IFDIR);
     struct fs_entry entry;
     char name[256], target[FS_SYMLINK_SIZE_MAX + 1];

@@ -66,7 +66,7 @@ static void test_nothing_written(void **state)
 
 static void test_times_and_mode(void **state)
 {
-    const struct fs_caller user = {1000, 1000};
+    const struct fs_caller user = {.uid = 1000, .gid = 1000};
     struct fs_changes changes = {.set = FS_SET_MODE | FS_SET_MODIFICATION_TIME | FS_SET_CHANGE_TIME,
                                  .mode = S_IFREG | 06755};
     struct fs_attributes attributes;

@@ -24,7 +24,7 @@
 #define STEPS_LONG  20000U
 #define HISTORY_MAX 64U
 
-static const struct fs_caller root_caller = {0, 0};
+static const struct fs_caller root_caller = {.uid = 0};
 static const struct fs_options options = {.cache_size = 24U << 20, .has_acls = true};
 static const uint32_t page_sizes[] = {4096, 16384, 65536};
 

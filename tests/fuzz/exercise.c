@@ -40,7 +40,7 @@ struct look {
     char last_name[FS_NAME_SIZE_MAX + 1];
 };
 
-static const struct fs_caller callers[] = {{0, 0}, {1000, 100}};
+static const struct fs_caller callers[] = {{.uid = 0, .gid = 0}, {.uid = 1000, .gid = 100}};
 
 static void expect_error(int64_t result)
 {

@@ -20,7 +20,7 @@ enum { INPUT_SIZE_MAX = 1 << 20, INPUT_SIZE_SMALL = 16000, SCRIPT_SIZE = 160, PA
 
 static const char *corpus;
 static struct base_random generator;
-static const struct fs_caller caller = {0, 0};
+static const struct fs_caller caller = {.uid = 0};
 
 /* An input being put together. */
 static uint8_t input[INPUT_SIZE_MAX];
