@@ -8,6 +8,7 @@
 #   test.img, scratch.img  sparse, $xfstests_size each
 #   test, scratch          mount points
 #   host                   beeftreefs: test.img mounted, which bounds the database of TEST_DEV
+#   below                  passthrough_ll: test.img and scratch.img mounted
 #   results                what the harness itself writes: NNN.full, NNN.out.bad
 #
 # beeftreefs: TEST_DEV is a file, host/test.bt; SCRATCH_DEV a loop device over scratch.img with a database on it, since
@@ -122,15 +123,21 @@ export RESULT_BASE=$directory/results
 TEXT
 }
 
+# mount_image NAME DIRECTORY: ext4 in NAME.img, made if there is none
+mount_image()
+{
+    mkdir -p "$2"
+    if ! mountpoint -q "$2"; then
+        [ -e "$directory/$1.img" ] || { truncate -s "$xfstests_size" "$directory/$1.img" &&
+            mkfs.ext4 -q -F "$directory/$1.img"; }
+        mount -o loop "$directory/$1.img" "$2" || exit 1
+    fi
+}
+
 begin_beeftreefs()
 {
     local scratch
-    mkdir -p "$directory/host"
-    if ! mountpoint -q "$directory/host"; then
-        [ -e "$directory/test.img" ] || { truncate -s "$xfstests_size" "$directory/test.img" &&
-            mkfs.ext4 -q -F "$directory/test.img"; }
-        mount -o loop "$directory/test.img" "$directory/host" || exit 1
-    fi
+    mount_image test "$directory/host"
     scratch=$(loop_of "$directory/scratch.img")
     "$beeftree" check "$scratch" >/dev/null 2>&1 || "$beeftree" mkfs --force "$scratch" || exit 1
     write_config fuse .beeftreefs "$directory/host/test.bt" "$scratch" "acl,allow_other$1" "acl,allow_other$1"
@@ -148,7 +155,9 @@ begin_ext4()
 begin_passthrough_ll()
 {
     local words=allow_other,default_permissions,dev,suid$1
-    mkdir -p "$directory/bin" "$directory/below/test" "$directory/below/scratch"
+    mount_image test "$directory/below/test"
+    mount_image scratch "$directory/below/scratch"
+    mkdir -p "$directory/bin"
     cat >"$directory/bin/conformance_passthrough" <<'SCRIPT'
 #!/bin/sh
 ulimit -n 1048576
@@ -224,9 +233,12 @@ xfstests_judge()
 
 xfstests_end()
 {
-    local directory image
+    local directory image at
     directory=$(xfstests_directory "$1")
     release_mounts
+    for at in "$directory/below/test" "$directory/below/scratch"; do
+        mountpoint -q "$at" && umount "$at"
+    done
     # The daemons have ended when their databases can be used.
     if mountpoint -q "$directory/host"; then
         "$beeftree" check "$directory/host/test.bt" >/dev/null 2>&1
