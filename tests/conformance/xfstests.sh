@@ -4,7 +4,8 @@
 #
 #   config                 for the harness: HOST_OPTIONS
 #   df                     df that calls every FUSE filesystem "fuse", as the harness does
-#   mount                  mount that understands what several tests say: "-t fuse" without the rest of the type
+#   mount                  mount that understands what several tests say: "-t fuse" without the rest of the type; and
+#                          starts passthrough_ll, which has no helper
 #   test.img, scratch.img  sparse, $xfstests_size each
 #   test, scratch          mount points
 #   host                   beeftreefs: test.img mounted, which bounds the database of TEST_DEV
@@ -105,11 +106,17 @@ SCRIPT
     cat >"$directory/mount" <<SCRIPT
 #!/bin/bash
 arguments=("\$@")
+type=
 for ((index = 1; index < \${#arguments[@]}; index++)); do
     if [ "\${arguments[index - 1]} \${arguments[index]}" = "-t fuse" ]; then
         arguments[index]=fuse$2
     fi
+    [ "\${arguments[index - 1]}" != -t ] || type=\${arguments[index]}
 done
+if [ "\$type" = fuse.passthrough_ll ]; then
+    ulimit -n 1048576 2>/dev/null
+    exec passthrough_ll "-ofsname=\${arguments[-2]}" "\${arguments[-1]}" "\${arguments[@]:2:\${#arguments[@]} - 4}"
+fi
 exec mount "\${arguments[@]}"
 SCRIPT
     chmod 755 "$directory/df" "$directory/mount"
@@ -151,22 +158,13 @@ begin_ext4()
     write_config ext4 "" "$device" "$(loop_of "$directory/scratch.img")" "acl,user_xattr$1" "acl,user_xattr$1"
 }
 
-# mount(8) has mount.fuse3 look for it in PATH; the example itself takes no source.
 begin_passthrough_ll()
 {
     local words=allow_other,default_permissions,dev,suid$1
     mount_image test "$directory/below/test"
     mount_image scratch "$directory/below/scratch"
-    mkdir -p "$directory/bin"
-    cat >"$directory/bin/conformance_passthrough" <<'SCRIPT'
-#!/bin/sh
-ulimit -n 1048576
-exec passthrough_ll "-ofsname=$1" "$2" "$3" "$4"
-SCRIPT
-    chmod 755 "$directory/bin/conformance_passthrough"
-    write_config fuse .conformance_passthrough non1 non2 "source=$directory/below/test,$words" \
+    write_config fuse .passthrough_ll non1 non2 "source=$directory/below/test,$words" \
         "source=$directory/below/scratch,$words"
-    PATH=$directory/bin:$PATH
 }
 
 xfstests_begin()
