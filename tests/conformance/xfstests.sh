@@ -4,10 +4,12 @@
 #
 #   config                 for the harness: HOST_OPTIONS
 #   df                     df that calls every FUSE filesystem "fuse", as the harness does
-#   mount                  mount that understands what several tests say: "-t fuse" without the rest of the type
+#   mount                  mount that understands what several tests say: "-t fuse" without the rest of the type; and
+#                          starts passthrough_ll, which has no helper
 #   test.img, scratch.img  sparse, $xfstests_size each
 #   test, scratch          mount points
 #   host                   beeftreefs: test.img mounted, which bounds the database of TEST_DEV
+#   below                  passthrough_ll: test.img and scratch.img mounted
 #   results                what the harness itself writes: NNN.full, NNN.out.bad
 #
 # beeftreefs: TEST_DEV is a file, host/test.bt; SCRATCH_DEV a loop device over scratch.img with a database on it, since
@@ -104,11 +106,17 @@ SCRIPT
     cat >"$directory/mount" <<SCRIPT
 #!/bin/bash
 arguments=("\$@")
+type=
 for ((index = 1; index < \${#arguments[@]}; index++)); do
     if [ "\${arguments[index - 1]} \${arguments[index]}" = "-t fuse" ]; then
         arguments[index]=fuse$2
     fi
+    [ "\${arguments[index - 1]}" != -t ] || type=\${arguments[index]}
 done
+if [ "\$type" = fuse.passthrough_ll ]; then
+    ulimit -n 1048576 2>/dev/null
+    exec passthrough_ll "-ofsname=\${arguments[-2]}" "\${arguments[-1]}" "\${arguments[@]:2:\${#arguments[@]} - 4}"
+fi
 exec mount "\${arguments[@]}"
 SCRIPT
     chmod 755 "$directory/df" "$directory/mount"
@@ -122,15 +130,21 @@ export RESULT_BASE=$directory/results
 TEXT
 }
 
+# mount_image NAME DIRECTORY: ext4 in NAME.img, made if there is none
+mount_image()
+{
+    mkdir -p "$2"
+    if ! mountpoint -q "$2"; then
+        [ -e "$directory/$1.img" ] || { truncate -s "$xfstests_size" "$directory/$1.img" &&
+            mkfs.ext4 -q -F "$directory/$1.img"; }
+        mount -o loop "$directory/$1.img" "$2" || exit 1
+    fi
+}
+
 begin_beeftreefs()
 {
     local scratch
-    mkdir -p "$directory/host"
-    if ! mountpoint -q "$directory/host"; then
-        [ -e "$directory/test.img" ] || { truncate -s "$xfstests_size" "$directory/test.img" &&
-            mkfs.ext4 -q -F "$directory/test.img"; }
-        mount -o loop "$directory/test.img" "$directory/host" || exit 1
-    fi
+    mount_image test "$directory/host"
     scratch=$(loop_of "$directory/scratch.img")
     "$beeftree" check "$scratch" >/dev/null 2>&1 || "$beeftree" mkfs --force "$scratch" || exit 1
     write_config fuse .beeftreefs "$directory/host/test.bt" "$scratch" "acl,allow_other$1" "acl,allow_other$1"
@@ -144,20 +158,13 @@ begin_ext4()
     write_config ext4 "" "$device" "$(loop_of "$directory/scratch.img")" "acl,user_xattr$1" "acl,user_xattr$1"
 }
 
-# mount(8) has mount.fuse3 look for it in PATH; the example itself takes no source.
 begin_passthrough_ll()
 {
     local words=allow_other,default_permissions,dev,suid$1
-    mkdir -p "$directory/bin" "$directory/below/test" "$directory/below/scratch"
-    cat >"$directory/bin/conformance_passthrough" <<'SCRIPT'
-#!/bin/sh
-ulimit -n 1048576
-exec passthrough_ll "-ofsname=$1" "$2" "$3" "$4"
-SCRIPT
-    chmod 755 "$directory/bin/conformance_passthrough"
-    write_config fuse .conformance_passthrough non1 non2 "source=$directory/below/test,$words" \
+    mount_image test "$directory/below/test"
+    mount_image scratch "$directory/below/scratch"
+    write_config fuse .passthrough_ll non1 non2 "source=$directory/below/test,$words" \
         "source=$directory/below/scratch,$words"
-    PATH=$directory/bin:$PATH
 }
 
 xfstests_begin()
@@ -224,9 +231,12 @@ xfstests_judge()
 
 xfstests_end()
 {
-    local directory image
+    local directory image at
     directory=$(xfstests_directory "$1")
     release_mounts
+    for at in "$directory/below/test" "$directory/below/scratch"; do
+        mountpoint -q "$at" && umount "$at"
+    done
     # The daemons have ended when their databases can be used.
     if mountpoint -q "$directory/host"; then
         "$beeftree" check "$directory/host/test.bt" >/dev/null 2>&1
