@@ -232,8 +232,8 @@ int64_t fs_content_clone(const struct fs_copy_part *whole)
     if (part.to_offset + part.size < clone.row.attributes.size) {
         part.size = fs_round_down(part.size, STORE_BLOCK_SIZE);
     }
-    if (part.size == 0 || (clone.row.content_blocks == 0 && clone.row.attributes.size > 0)) {
-        return 0; /* the latter is perhaps in pieces: the bytes that are copied first make chunks of them */
+    if (part.size == 0 || (clone.row.content_blocks == 0 && clone.row.attributes.size > 0 && clone.row.pieces != 1)) {
+        return 0; /* in pieces: the bytes that are copied first make chunks of them */
     }
     ret = fs_share_begin(part.fs);
     if (ret == 0) {
