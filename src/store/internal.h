@@ -74,6 +74,7 @@ struct store {
     struct recover_contents *redo_contents; /* while opening */
     uint64_t recovered_lsn;                 /* of the next record after the log's end */
     uint64_t recovered_sequence;            /* of the next batch */
+    uint64_t void_position;                 /* in the ring: where a batch that was left out begins; UINT64_MAX: none */
     struct store_recovery recovery;
 
     struct node_cache nodes;

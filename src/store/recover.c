@@ -100,6 +100,9 @@ int recover_replay(struct store *store, struct base_reason *ret_reason)
         store->recovery.duration_ms = base_clock_monotonic_ms() - begin_ms;
         store->recovered_lsn = log.next_lsn;
         store->recovered_sequence = log.next_sequence;
+        store->void_position = log.dropped_batches > 0 && log.can_void
+                                   ? (store->superblock.log.next_position + log.used) % log.size
+                                   : UINT64_MAX;
     }
     if (result == 0 && store->read_only && log.count > 0) {
         recover_contents_destroy(store->redo_contents);
@@ -107,6 +110,42 @@ int recover_replay(struct store *store, struct base_reason *ret_reason)
         recover_tell(store, "replayed in memory");
     }
     recover_log_deinit(&log);
+    return result;
+}
+
+/* --- The batch that was left out ---------------------------------------------------------------------------------- */
+
+/* Where a position of the ring stands in the file. */
+static uint64_t void_offset(const struct store *store)
+{
+    const struct superblock_log *place = &store->superblock.log;
+    uint64_t left = store->void_position;
+    uint32_t i = 0;
+
+    while (left >= place->runs[i].block_count * STORE_BLOCK_SIZE) {
+        left -= place->runs[i].block_count * STORE_BLOCK_SIZE;
+        i++;
+        BASE_ASSERT(i < place->run_count);
+    }
+    return place->runs[i].block * STORE_BLOCK_SIZE + left;
+}
+
+/* Durable before the next write. (Where the batch before it would not count either, contents were damaged after they
+ * had been durable: then nothing is made worse.) */
+static int finish_void(struct store *store, struct base_reason *ret_reason)
+{
+    static const uint8_t zeros[STORE_BLOCK_SIZE];
+
+    if (store->void_position == UINT64_MAX) {
+        return 0;
+    }
+    int result = os_file_write(store->file, zeros, sizeof zeros, void_offset(store));
+    if (result == 0) {
+        result = store_sync(store, "the log can't be synced");
+    }
+    if (result < 0) {
+        base_reason_set(ret_reason, "recovery: the log can't be written: %s", strerror(-result));
+    }
     return result;
 }
 
@@ -241,7 +280,11 @@ static int finish_checkpoint(struct store *store, struct base_reason *ret_reason
 int recover_finish(struct store *store, struct base_reason *ret_reason)
 {
     uint64_t begin_ms = base_clock_monotonic_ms();
-    int result = store->redo ? finish_pages(store, ret_reason) : 0;
+    int result = finish_void(store, ret_reason);
+
+    if (result == 0 && store->redo) {
+        result = finish_pages(store, ret_reason);
+    }
 
     if (result == 0 && store->redo && BASE_TOOTH(STEAL_OVER_CONTENTS)) {
         result = recover_contents_apply(store, store->redo_contents, &store->redo->added_blocks, ret_reason);

@@ -6,7 +6,9 @@
  *      recover.c           all of it for one opening: in memory when read-only, else to a checkpoint
  *
  * Nothing is written before everything was read and believed. What recovery writes goes to blocks that neither the
- * checkpoint nor the log names, up to the superblocks that end it: killed anywhere, it starts again from the same.
+ * checkpoint nor the log names, up to the superblocks that end it: killed anywhere, it starts again from the same. A
+ * batch that was left out is made void before anything else is written: what is written next could happen to be the
+ * bytes that it lacks (zeros, mostly), and it would count after all.
  *
  * Everything here runs in store_open, before other threads exist; a redo is then only read. */
 #ifndef BEEFTREE_STORE_RECOVER_H
@@ -28,6 +30,7 @@ struct recover_log {
     size_t capacity;
     uint64_t records;
     uint64_t dropped_batches;
+    bool can_void;     /* without the dropped batch, the one before would count as the last */
     uint64_t next_lsn; /* behind the last batch */
     uint64_t next_sequence;
     uint64_t file_blocks; /* of the file as it is, perhaps grown since the checkpoint: whole units */

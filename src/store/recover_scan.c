@@ -279,27 +279,43 @@ static void scan_check_runs(struct store *store, const struct recover_log *log, 
     }
 }
 
-static int scan_check_last(struct store *store, struct recover_log *log, struct base_reason *ret_reason)
+/* Whether all that the last of the batches names is there; so it is where there is none. */
+static int scan_check_last(struct store *store, struct recover_log *log, bool *ret_whole,
+                           struct base_reason *ret_reason)
 {
     const struct log_batch *last = log->count > 0 ? &log->batches[log->count - 1] : NULL;
-    bool is_whole = true;
+    int result;
 
-    if (!last || log->is_damaged || BASE_TOOTH(NO_CONTENT_CHECK)) {
+    *ret_whole = true;
+    if (!last) {
         return 0;
     }
-    int result = scan_check_list(store, log, last, &is_whole, ret_reason);
+    result = scan_check_list(store, log, last, ret_whole, ret_reason);
     if (result == 0) {
-        scan_check_runs(store, log, last, &is_whole);
-    }
-    if (result == 0 && !is_whole) {
-        log->count--;
-        log->dropped_batches++;
-        log->used -= log_batch_space(last->size);
-        log->records -= last->record_count;
-        log->next_lsn = last->first_lsn;
-        log->next_sequence = last->sequence;
+        scan_check_runs(store, log, last, ret_whole);
     }
     return result;
+}
+
+static int scan_drop_last(struct store *store, struct recover_log *log, struct base_reason *ret_reason)
+{
+    const struct log_batch *last = log->count > 0 ? &log->batches[log->count - 1] : NULL;
+    bool is_whole;
+
+    if (log->is_damaged || BASE_TOOTH(NO_CONTENT_CHECK)) {
+        return 0;
+    }
+    int result = scan_check_last(store, log, &is_whole, ret_reason);
+    if (result < 0 || is_whole) {
+        return result;
+    }
+    log->count--;
+    log->dropped_batches++;
+    log->used -= log_batch_space(last->size);
+    log->records -= last->record_count;
+    log->next_lsn = last->first_lsn;
+    log->next_sequence = last->sequence;
+    return scan_check_last(store, log, &log->can_void, ret_reason);
 }
 
 /* Keeps only the bytes of the batches: a read-only store has them as long as it is open. */
@@ -341,7 +357,7 @@ int recover_scan(struct store *store, struct recover_log *ret_log, struct base_r
     }
     if (result == 0) {
         scan_look_behind(store, &log);
-        result = scan_check_last(store, &log, ret_reason);
+        result = scan_drop_last(store, &log, ret_reason);
     }
     if (result < 0) {
         recover_log_deinit(&log);

@@ -242,6 +242,36 @@ static void test_contents_missing(void **state)
     }
 }
 
+/* What recovery leaves out stays left out: also when it is interrupted and what it lacked comes to stand there. */
+static void test_left_out_for_good(void **state)
+{
+    (void)state;
+    struct craft *craft = craft_create(PAGE_SIZE, 64 << 10, 12);
+    const uint8_t zeros[STORE_BLOCK_SIZE] = {0};
+    uint64_t offset = (craft->contents_begin + CRAFT_BLOCKS / 2 + 10) * STORE_BLOCK_SIZE;
+    uint8_t bytes[STORE_BLOCK_SIZE];
+    struct base_reason reason;
+    struct craft_state before;
+    struct store *store;
+
+    begin_last_batch(craft, &before);
+    craft_add(craft, CRAFT_BLOCKS / 2 + 10, 5);
+    craft_end_record(craft);
+    craft_end(craft);
+    assert_int_equal(os_file_read(craft->file, bytes, sizeof bytes, offset), 0);
+    assert_int_equal(os_file_write(craft->file, zeros, sizeof zeros, offset), 0);
+    assert_int_equal(os_file_sync(craft->file), 0);
+    fault_file_reset_counts(craft->fault);
+    fault_file_fail(craft->fault, FAULT_WRITE, 2, EIO, false);
+    assert_int_equal(craft_open_file(craft->file, false, &store, &reason), -EIO);
+    assert_int_equal(os_file_write(craft->file, bytes, sizeof bytes, offset), 0);
+    assert_int_equal(os_file_sync(craft->file), 0);
+    expect_read_only(craft, &before);
+    expect_recovers(craft, &before);
+    craft_state_free(&before);
+    craft_destroy(craft);
+}
+
 /* Contents of a batch before the last were durable; what stands there now is somebody else's business. */
 static void test_contents_of_earlier_batch(void **state)
 {
@@ -595,6 +625,7 @@ int main(void)
         cmocka_unit_test(test_torn),
         cmocka_unit_test(test_salt),
         cmocka_unit_test(test_contents_missing),
+        cmocka_unit_test(test_left_out_for_good),
         cmocka_unit_test(test_contents_of_earlier_batch),
         cmocka_unit_test(test_contents_stay),
         cmocka_unit_test(test_grown_file),
