@@ -19,7 +19,7 @@
 
 static struct fs *fs;
 static uint64_t directory, count, *inodes;
-static const struct fs_caller caller = {0, 0};
+static const struct fs_caller caller = {.uid = 0};
 
 static void check(int result, const char *what)
 {

@@ -23,6 +23,7 @@ enum base_tooth {
     BASE_TOOTH_DAMAGE_IS_END,          /* a valid batch behind a damaged one is not looked for */
     BASE_TOOTH_FOLLOWER_LET_GO,        /* a follower is let go by a sync that began before its record */
     BASE_TOOTH_TRUNCATED_BYTES_RETURN, /* growing a file does not clear what a truncation left behind the end */
+    BASE_TOOTH_OWNER_FORGOTTEN,        /* a shared block is freed with its first owner */
     BASE_TOOTH_COUNT,
 };
 

@@ -71,6 +71,9 @@ struct fs_options {
  * orphans: unlinked inodes go, contents being freed are freed in the background. Borrows the file until fs_close. */
 int fs_open(struct os_file *file, const struct fs_options *options, struct fs **ret_fs, struct base_reason *ret_reason);
 
+/* Instead of what the options of opening said; at any time. */
+void fs_set_access_times(struct fs *fs, enum fs_access_times access_times, bool directory_access_times_kept);
+
 /* Ends background work, gives up every unlinked inode, makes everything durable, shrinks the file, releases all memory.
  * Returns what the last sync returned (the memory is released all the same). No operation may be running. */
 int fs_close(struct fs *fs);
@@ -79,6 +82,9 @@ int fs_close(struct fs *fs);
 int fs_sync(struct fs *fs);
 
 uint32_t fs_get_page_size(struct fs *fs);
+/* As if the machine stopped: nothing is written from here on, fs_close neither; what is durable is what the next
+ * opening finds. Changes fail with -EROFS, and so do syncs. */
+void fs_shut_down(struct fs *fs);
 /* 0, or -EROFS and why the filesystem turned read-only. */
 int fs_get_failure(struct fs *fs, struct base_reason *ret_reason);
 
@@ -109,10 +115,19 @@ struct fs_entry {
     struct fs_attributes attributes;
 };
 
+/* What becomes of set-id bits when contents change. */
+enum fs_set_id {
+    FS_SET_ID_BY_UID,       /* nothing better is known: cleared, but kept for root */
+    FS_SET_ID_KEPT,         /* the caller has CAP_FSETID */
+    FS_SET_ID_CLEARED,      /* S_ISUID, and S_ISGID where the group may execute */
+    FS_SET_ID_CLEARED_BOTH, /* S_ISGID always: the caller is not in the file's group */
+};
+
 /* Who asks. */
 struct fs_caller {
     uid_t uid;
     gid_t gid;
+    enum fs_set_id set_id;
 };
 
 /* -ENOENT when there is no such inode; an unlinked one keeps its attributes (link_count 0) until its last forget. */
@@ -128,6 +143,7 @@ enum fs_set {
     FS_SET_ACCESS_TIME_NOW = 1 << 6,
     FS_SET_MODIFICATION_TIME_NOW = 1 << 7,
     FS_SET_CHANGE_TIME = 1 << 8,
+    FS_SET_NO_SET_ID = 1 << 9, /* set-id bits go as in a write; alone */
 };
 
 struct fs_changes {
@@ -140,11 +156,14 @@ struct fs_changes {
 };
 
 /* All or nothing. Changing the size of a directory: -EISDIR; of what is no regular file: -EINVAL; past
- * FS_FILE_SIZE_MAX: -EFBIG. chown and truncate clear set-id bits by the POSIX rules (caller not root; chown: always of
- * executables). */
+ * FS_FILE_SIZE_MAX: -EFBIG. truncate clears set-id bits as the caller's set_id says; chown of anything but a directory
+ * always, KEPT or not. */
 int fs_set_attributes(struct fs *fs, const struct fs_caller *caller, uint64_t inode, const struct fs_changes *changes,
                       struct fs_attributes *ret_attributes);
 
+/* What open(2) with these flags (O_ACCMODE, O_APPEND, O_TRUNC) is answered: -EPERM by the inode's flags, 0. The kernel
+ * has checked the rest. */
+int fs_check_open(struct fs *fs, uint64_t inode, int open_flags);
 /* Replaces the flags. -EOPNOTSUPP: others than FS_FLAGS_ALL. Whether the caller may is checked by the kernel. */
 int fs_set_flags(struct fs *fs, uint64_t inode, uint32_t flags);
 
@@ -166,7 +185,8 @@ enum fs_xattr_flags {
 /* The value's size; buffer_size 0: only that is wanted. -ENODATA, -ERANGE (the buffer is too small). */
 int64_t fs_get_xattr(struct fs *fs, uint64_t inode, const char *name, void *buffer, size_t buffer_size);
 /* An access ACL sets the mode, and is not kept when it says no more than that; an empty one removes. -EINVAL: no ACL;
- * -EACCES: a default ACL for what is no directory. A value of 64 KiB needs a cache of some MiB, else -E2BIG. */
+ * -EACCES: a default ACL for what is no directory. A change that dirties more pages than the pool takes is -E2BIG; on a
+ * whole tree values of 64 KiB are far below that in the smallest one. */
 int fs_set_xattr(struct fs *fs, uint64_t inode, const char *name, const void *value, size_t size, unsigned flags);
 /* -ENODATA; never for ACLs. */
 int fs_remove_xattr(struct fs *fs, uint64_t inode, const char *name);
@@ -278,7 +298,7 @@ typedef bool (*fs_directory_emit)(void *context, const struct fs_directory_entry
  * directory; an error after the first entry comes with the next call.
  *
  * Any cookie of the last few thousand that this handle gave out resumes exactly, whatever has happened to its entry.
- * Any other resumes while its entry is there (a scan from the start); otherwise the listing ends. */
+ * Any other resumes while its entry is there (a scan from the start); otherwise the listing begins anew. */
 int fs_directory_read(struct fs_directory *directory, uint64_t cookie, bool with_attributes, fs_directory_emit emit,
                       void *context);
 

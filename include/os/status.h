@@ -30,4 +30,23 @@ struct os_sync {
 /* For root and the user whose mount it is, others: EPERM. EIO, EROFS: not everything is durable. */
 #define OS_SYNC_IOCTL _IOWR('b', 0xF6, struct os_sync)
 
+/* `mount -o remount`: what of it the daemon has to know. For the same callers. EROFS: it has the database open for
+ * reading only, and this mount cannot become writable. */
+struct os_remount {
+    uint32_t is_writable;                 /* 1: the mount is to be writable */
+    uint32_t has_access_times;            /* 1: the following two count */
+    uint32_t access_times;                /* 0: never change; 1: relative; 2: exact (enum fs_access_times) */
+    uint32_t directory_access_times_kept; /* 1: those of directories never change */
+};
+
+#define OS_REMOUNT_IOCTL _IOW('b', 0xF7, struct os_remount)
+
+/* The words of all -o of the mount, with commas between, NUL-terminated: for a mount like it. For the same callers;
+ * -ERANGE where they are longer. */
+struct os_words {
+    char text[4096];
+};
+
+#define OS_WORDS_IOCTL _IOR('b', 0xF8, struct os_words)
+
 #endif

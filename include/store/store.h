@@ -90,6 +90,14 @@ void store_get_identifier(const struct store *store, uint8_t ret_identifier[STOR
 /* 0, or -EROFS with the reason once a write or sync has failed. */
 int store_get_failure(struct store *store, struct base_reason *ret_reason);
 
+/* Incompatible features (docs/format.md section 2): a program that does not know one refuses the file. What uses one
+ * may be committed only when store_has_feature says that both superblocks name it; store_want_feature has the next
+ * checkpoint do that (and makes the store dirty, so that there is one). Any thread. */
+#define STORE_FEATURE_SHARED_CONTENTS (1ULL << 0) /* blocks of contents that several rows name */
+#define STORE_FEATURES_KNOWN          STORE_FEATURE_SHARED_CONTENTS
+bool store_has_feature(const struct store *store, uint64_t feature);
+void store_want_feature(struct store *store, uint64_t feature);
+
 /* Marks the store failed for a reason found above it (a rollback that could not be done). */
 void store_fail(struct store *store, const char *why);
 

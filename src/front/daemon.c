@@ -66,6 +66,7 @@ static void report_ready(void *context, const struct front_failure *failure)
     struct daemon *daemon = context;
 
     raise_read_ahead(daemon->front.options->mount_point);
+    front_mount_flags_show(daemon->front.options);
     base_message(BASE_MESSAGE_INFO, "%s: mounted on %s", daemon->front.options->database,
                  daemon->front.options->mount_point);
     daemon->is_reported = true;

@@ -28,7 +28,10 @@ void front_init(void *context, struct fuse_conn_info *connection)
     want(connection, FUSE_CAP_CACHE_SYMLINKS, true);
     /* Reorders contents behind names, which the promise of a prefix (docs/design.md) does not allow. */
     want(connection, FUSE_CAP_WRITEBACK_CACHE, false);
-    want(connection, FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO, true);
+    want(connection, FUSE_CAP_ASYNC_READ, true);
+    /* Behind an asynchronous direct write the kernel does not drop the pages that a read has brought in meanwhile: they
+     * would stay, and be wrong. */
+    want(connection, FUSE_CAP_ASYNC_DIO, false);
     /* Locks stay the kernel's: without OPEN there is no RELEASE that could let them go. */
     want(connection, FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS, false);
     /* File handles (NFS, open_by_handle_at) outlive the kernel's memory of an inode: it then looks up "." of a number.

@@ -16,6 +16,7 @@
 #include "os/file.h"
 
 #include <fuse_lowlevel.h>
+#include <linux/ioctl.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -60,8 +61,15 @@ struct front_options {
     bool show_help, show_version;
     bool foreground, debug, single_threaded;
     bool read_only, nonempty;
+    bool is_helper;              /* mount(8) started us (mount_helper.c) */
+    bool takes_any_word;         /* unknown words of -o lists mean nothing */
+    bool is_rehearsal;           /* do everything but mount: -f of mount(8) */
+    bool remount;                /* change a mount that is there (remount.c) */
+    unsigned long remount_flags; /* MS_*: what it is to be */
+    bool has_access_times;       /* one of the words of access_times was given */
     enum fs_access_times access_times;
     bool directory_access_times_kept;
+    bool asks_opens;    /* the kernel asks about every open: costs requests */
     bool has_acls;      /* POSIX ACLs: costs requests (docs/posix.md) */
     bool no_xattrs;     /* no extended attributes: saves requests */
     bool sync;          /* every change is durable before its reply */
@@ -75,6 +83,7 @@ struct front_options {
     uid_t root_uid; /* of the root directory at creation */
     gid_t root_gid;
     mode_t root_mode;
+    char *words;         /* of all -o as they were given; NULL: none */
     char *mount_options; /* comma-separated, escaped for libfuse: what it and the kernel understand */
 };
 
@@ -83,8 +92,32 @@ int front_options_parse(int argument_count, char **arguments, struct front_optio
                         struct front_failure *failure);
 void front_options_free(struct front_options *options);
 
+/* A list of words with commas between, as -o takes. */
+int front_options_take_words(struct front_options *options, const char *list, struct front_failure *failure);
+/* Database and mount point, and nothing else. */
+int front_options_take_paths(struct front_options *options, int count, char **paths, struct front_failure *failure);
 /* Accounts for one word of an -o list (option_words.c). */
 int front_option_word(struct front_options *options, const char *word, struct front_failure *failure);
+
+/* --- Started by mount(8) (mount_helper.c) */
+
+/* Whether the program was called by a name that mount(8) looks for: mount.beeftreefs, mount.fuse.beeftreefs. */
+bool front_mount_helper_is(const char *program);
+/* The command line that mount(8) makes; instead of front_options_parse's. */
+int front_mount_helper_parse(struct front_options *options, int argument_count, char **arguments,
+                             struct front_failure *failure);
+/* What mount(8) is to exit with. */
+int front_mount_helper_status(int status);
+
+/* Mounts, in the background unless the options say otherwise; prints what failed; the exit status (main.c). */
+int front_mount(struct front_options *options);
+
+/* --- mount -o remount (remount.c). Prints what failed; the exit status. */
+int front_remount(const struct front_options *options);
+/* Whether the database was mounted already and is so now in a second place. */
+bool front_mount_again(const struct front_options *options);
+/* What the mount table says of access times; best effort, for the kernel does nothing with it. */
+void front_mount_flags_show(const struct front_options *options);
 
 /* --- Checks before anything is touched (mount_point.c) */
 
@@ -115,12 +148,15 @@ struct front {
     struct fuse_session *session;
     uint64_t start_ms;        /* base_clock_monotonic_ms */
     uint32_t offered;         /* INIT flags that the kernel offered; before any other thread runs */
+    uint32_t kernel_minor;    /* its protocol is 7.minor; likewise */
     atomic_bool is_answering; /* INIT was answered */
+    atomic_bool is_shut_down; /* shutdown.c */
     struct base_mutex directories_mutex;
     struct front_directory *directories;         /* open ones */
     _Atomic uint64_t requests[FRONT_OPCODE_MAX]; /* received */
     /* WRITEs of what was stored through mappings: received, answered. */
     _Atomic uint64_t mapped_writes_received, mapped_writes_finished;
+    _Atomic uint64_t capability_removal;                                /* the last one (set_id.c) */
     void (*report)(void *context, const struct front_failure *failure); /* NULL failure: the mount answers */
     void *report_context;
 };
@@ -152,9 +188,19 @@ uint64_t front_wait_for_mapped_writes(struct front *front);
 /* Answers the message if it is a STATX (statx.c); false: it is something else. */
 bool front_statx_answer(struct front *front, int descriptor, const void *message);
 
+/* The ioctl that ends a filesystem as if the machine stopped, and what is answered from then on (shutdown.c). */
+#define FRONT_SHUTDOWN_IOCTL _IOR('X', 125, uint32_t) /* ext4, XFS and others have it */
+void front_shut_down(fuse_req_t request, const void *argument);
+/* Answers the message -EIO if no more is to be done; false: it may pass. */
+bool front_shutdown_answer(struct front *front, int descriptor, const void *message);
+
 extern const struct fuse_custom_io front_wire_io;
 /* Whether the SETXATTR that this thread received last, of an access ACL, comes from one who may not keep S_ISGID. */
 bool front_wire_clears_set_gid(void);
+/* Whether the WRITE or SETATTR that this thread received last is to clear set-id bits; and whether the kernel says so
+ * at all (HANDLE_KILLPRIV_V2). */
+bool front_wire_clears_set_id(void);
+bool front_wire_tells_set_id(const struct front *front);
 /* Whether the CREATE that this thread received last is of a file without a name. */
 bool front_wire_is_temporary(void);
 extern const struct fuse_lowlevel_ops front_operations;
@@ -186,6 +232,8 @@ struct fs_caller front_caller(fuse_req_t request);
 int front_visible_error(int result);
 void front_reply_result(fuse_req_t request, int result); /* 0 or negative errno */
 void front_reply_attributes(fuse_req_t request, int result, const struct fs_attributes *attributes);
+/* The kernel asks again before it relies on them. */
+void front_reply_attributes_once(fuse_req_t request, const struct fs_attributes *attributes);
 /* Gives the lookup count back when the kernel did not take the answer. */
 void front_reply_entry(fuse_req_t request, int result, const struct fs_entry *entry);
 void front_fill_stat(const struct fs_attributes *attributes, struct stat *ret_stat);
@@ -226,6 +274,16 @@ void front_removexattr(fuse_req_t request, fuse_ino_t inode, const char *name);
 /* Before contents or owner change: file capabilities go. With extended attributes the kernel sees to it; with -o
  * noxattr it does not know of them, so we do. */
 int front_drop_capability(fuse_req_t request, fuse_ino_t inode);
+
+/* The caller, with what becomes of set-id bits (set_id.c): of a WRITE; of a FALLOCATE or COPY_FILE_RANGE; of a SETATTR
+ * of size or owner. */
+struct fs_caller front_writer(fuse_req_t request, fuse_ino_t inode);
+struct fs_caller front_range_changer(fuse_req_t request, fuse_ino_t inode);
+struct fs_caller front_attribute_changer(fuse_req_t request, fuse_ino_t inode, bool changes_owner);
+/* A SETATTR that sets nothing. */
+void front_clear_set_id(fuse_req_t request, fuse_ino_t inode);
+/* After a REMOVEXATTR of security.capability. */
+void front_note_capability_removal(fuse_req_t request, fuse_ino_t inode);
 
 void front_open(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info);
 void front_flush(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info);

@@ -21,6 +21,8 @@ static void print_help(void)
                  "     dirsync          the same for changes of names only\n"
                  "     cache=SIZE       memory for pages, 1M to 1024G (default 64M)\n"
                  "     allow_other      other users may use the mount (as may root with allow_root)\n"
+                 "     acl              POSIX access control lists\n"
+                 "     strict_open      ask about every open: chattr +i and +a are enforced by it\n"
                  "     auto_unmount     unmount when the daemon dies\n"
                  "     nonempty         mount over a directory with entries\n"
                  "     max_threads=N    1 to 64 threads (default 10)\n"
@@ -65,11 +67,19 @@ static int add_fixed_options(struct front_options *options, struct front_failure
     return result;
 }
 
-static int run(struct front_options *options, struct front_failure *failure)
+int front_mount(struct front_options *options)
 {
-    if (front_mount_point_check(options, failure) < 0 || add_fixed_options(options, failure) < 0) {
-        base_message(BASE_MESSAGE_ERROR, "%s", failure->text);
-        return (int)failure->status;
+    struct front_failure failure;
+
+    if (front_mount_point_check(options, &failure) < 0 || add_fixed_options(options, &failure) < 0) {
+        base_message(BASE_MESSAGE_ERROR, "%s", failure.text);
+        return (int)failure.status;
+    }
+    if (options->is_rehearsal) {
+        return FRONT_EXIT_OK;
+    }
+    if (options->is_helper && front_mount_again(options)) {
+        return FRONT_EXIT_OK;
     }
     return options->foreground ? front_startup_foreground(options) : front_startup_background(options);
 }
@@ -85,15 +95,16 @@ int main(int argument_count, char **arguments)
     base_message_configure("beeftreefs", BASE_MESSAGE_TO_STDERR, 0);
     if (front_options_parse(argument_count, arguments, &options, &failure) < 0) {
         base_message(BASE_MESSAGE_ERROR, "%s", failure.text);
-        return (int)failure.status;
+        return (int)failure.status; /* wrong usage: 1 for mount(8) too */
     }
     if (options.show_help) {
         print_help();
     } else if (options.show_version) {
         (void)printf("beeftreefs %s (libfuse %s)\n", BEEFTREE_VERSION, fuse_pkgversion());
     } else {
-        status = run(&options, &failure);
+        status = options.remount ? front_remount(&options) : front_mount(&options);
     }
+    status = options.is_helper ? front_mount_helper_status(status) : status;
     front_options_free(&options);
     return status;
 }

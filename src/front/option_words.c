@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fuse_opt.h>
 #include <string.h>
+#include <sys/mount.h>
 
 #define CACHE_SIZE_MIN ((uint64_t)1 << 20)
 #define CACHE_SIZE_MAX ((uint64_t)1 << 40)
@@ -17,6 +18,33 @@ static const char *const passed_words[] = {
     "noexec", "atime", "noatime", "allow_other", "allow_root", "auto_unmount",
 };
 static const char *const passed_prefixes[] = {"context=", "fscontext=", "defcontext=", "rootcontext="};
+
+/* The same as flags of mount(2), for a remount: the kernel is told all that are to be set. */
+static const struct {
+    const char *word;
+    unsigned long flag;
+    bool is_set;
+} flag_words[] = {
+    {"rw", MS_RDONLY, false},
+    {"ro", MS_RDONLY, true},
+    {"suid", MS_NOSUID, false},
+    {"nosuid", MS_NOSUID, true},
+    {"dev", MS_NODEV, false},
+    {"nodev", MS_NODEV, true},
+    {"exec", MS_NOEXEC, false},
+    {"noexec", MS_NOEXEC, true},
+    {"atime", MS_NOATIME, false},
+    {"noatime", MS_NOATIME, true},
+    {"relatime", MS_RELATIME, true},
+    {"norelatime", MS_RELATIME, false},
+    {"strictatime", MS_STRICTATIME, true},
+    {"nostrictatime", MS_STRICTATIME, false},
+    {"diratime", MS_NODIRATIME, false},
+    {"nodiratime", MS_NODIRATIME, true},
+};
+
+/* What the mount table shows of a FUSE mount: mount(8) repeats it in a remount. */
+static const char *const shown_prefixes[] = {"user_id=", "group_id=", "rootmode=", "max_read=", "blksize="};
 
 /* Known to mount(8), and without meaning here. */
 static const char *const ignored_words[] = {
@@ -178,6 +206,10 @@ static bool take_attributes(struct front_options *options, const char *word)
         options->no_xattrs = word[0] == 'n';
         return true;
     }
+    if (strcmp(word, "strict_open") == 0) {
+        options->asks_opens = true;
+        return true;
+    }
     return false;
 }
 
@@ -195,11 +227,13 @@ static bool take_access_times(struct front_options *options, const char *word)
 
     if (strcmp(word, "diratime") == 0 || strcmp(word, "nodiratime") == 0) {
         options->directory_access_times_kept = word[0] == 'n';
+        options->has_access_times = true;
         return true;
     }
     for (size_t index = 0; index < sizeof words / sizeof words[0]; index++) {
         if (strcmp(word, words[index].word) == 0) {
             options->access_times = words[index].access_times;
+            options->has_access_times = true;
             return true;
         }
     }
@@ -208,6 +242,29 @@ static bool take_access_times(struct front_options *options, const char *word)
 
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
 
+#define ACCESS_TIME_FLAGS (MS_NOATIME | MS_RELATIME | MS_STRICTATIME) /* one of them */
+
+static void note_flag(struct front_options *options, const char *word)
+{
+    for (size_t index = 0; index < COUNT(flag_words); index++) {
+        if (strcmp(word, flag_words[index].word) == 0) {
+            unsigned long replaced = flag_words[index].flag;
+            if (flag_words[index].is_set && (replaced & ACCESS_TIME_FLAGS)) {
+                replaced = ACCESS_TIME_FLAGS;
+            }
+            options->remount_flags &= ~replaced;
+            options->remount_flags |= flag_words[index].is_set ? flag_words[index].flag : 0;
+        }
+    }
+}
+
+static bool is_without_meaning(const struct front_options *options, const char *word)
+{
+    return options->takes_any_word || is_listed(word, ignored_words, COUNT(ignored_words)) ||
+           has_listed_prefix(word, ignored_prefixes, COUNT(ignored_prefixes)) ||
+           (options->is_helper && has_listed_prefix(word, shown_prefixes, COUNT(shown_prefixes)));
+}
+
 int front_option_word(struct front_options *options, const char *word, struct front_failure *failure)
 {
     int result = take_value(options, word, failure);
@@ -215,6 +272,7 @@ int front_option_word(struct front_options *options, const char *word, struct fr
     if (result <= 0) {
         return result;
     }
+    note_flag(options, word);
     bool is_ours = take_sync(options, word) || take_attributes(options, word) || take_access_times(options, word);
     if (is_ours && !is_listed(word, passed_words, COUNT(passed_words))) {
         return 0;
@@ -224,7 +282,11 @@ int front_option_word(struct front_options *options, const char *word, struct fr
         return 0;
     }
     if (strcmp(word, "remount") == 0) {
-        return refuse(word, "a mount is changed with \"mount -i -o remount,...\"", failure);
+        if (options->is_helper) {
+            options->remount = true;
+            return 0;
+        }
+        return refuse(word, "a mount is changed with \"mount -o remount,...\"", failure);
     }
     if (strncmp(word, "fsname=", 7) == 0 || strncmp(word, "subtype=", 8) == 0) {
         return refuse(word, "is always the path of the database and \"beeftreefs\"", failure);
@@ -236,9 +298,5 @@ int front_option_word(struct front_options *options, const char *word, struct fr
         }
         return pass_on(options, word, failure);
     }
-    if (is_listed(word, ignored_words, COUNT(ignored_words)) ||
-        has_listed_prefix(word, ignored_prefixes, COUNT(ignored_prefixes))) {
-        return 0;
-    }
-    return refuse(word, "unknown option", failure);
+    return is_without_meaning(options, word) ? 0 : refuse(word, "unknown option", failure);
 }

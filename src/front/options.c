@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -53,13 +54,18 @@ static int take_word_list(struct front_options *options, char *list, struct fron
     return 0;
 }
 
-static int take_words(struct front_options *options, const char *list, struct front_failure *failure)
+int front_options_take_words(struct front_options *options, const char *list, struct front_failure *failure)
 {
     char *copy = strdup(list);
+    char *words = NULL;
 
-    if (!copy) {
+    if (!copy ||
+        asprintf(&words, "%s%s%s", options->words ? options->words : "", options->words ? "," : "", list) < 0) {
+        free(copy);
         return usage(failure, ": out of memory", "-o");
     }
+    free(options->words);
+    options->words = words;
     int result = take_word_list(options, copy, failure);
     free(copy);
     return result;
@@ -95,7 +101,7 @@ static int take_option(struct front_options *options, int option, char **argumen
 {
     switch (option) {
     case 'o':
-        return take_words(options, optarg, failure);
+        return front_options_take_words(options, optarg, failure);
     case 'f':
         options->foreground = true;
         return 0;
@@ -127,7 +133,7 @@ static int take_option(struct front_options *options, int option, char **argumen
     }
 }
 
-static int take_paths(struct front_options *options, int count, char **paths, struct front_failure *failure)
+int front_options_take_paths(struct front_options *options, int count, char **paths, struct front_failure *failure)
 {
     if (count < 2) {
         return usage(failure,
@@ -146,6 +152,21 @@ static int take_paths(struct front_options *options, int count, char **paths, st
     return options->database && options->mount_point ? 0 : usage(failure, ": out of memory", paths[0]);
 }
 
+static int parse(struct front_options *options, int argument_count, char **arguments, struct front_failure *failure)
+{
+    int option;
+    int result = 0;
+
+    opterr = 0;
+    while (result == 0 && (option = getopt_long(argument_count, arguments, ":o:fdshV", long_options, NULL)) >= 0) {
+        result = take_option(options, option, arguments, failure);
+    }
+    if (result == 0 && !options->show_help && !options->show_version) {
+        result = front_options_take_paths(options, argument_count - optind, arguments + optind, failure);
+    }
+    return result;
+}
+
 int front_options_parse(int argument_count, char **arguments, struct front_options *ret_options,
                         struct front_failure *failure)
 {
@@ -158,20 +179,15 @@ int front_options_parse(int argument_count, char **arguments, struct front_optio
         .root_mode = 0755,
         .access_times = FS_ACCESS_TIMES_RELATIVE,
     };
-    int option;
-    int result = 0;
+    bool is_helper = argument_count > 0 && front_mount_helper_is(arguments[0]);
+    int result = is_helper ? front_mount_helper_parse(&options, argument_count, arguments, failure)
+                           : parse(&options, argument_count, arguments, failure);
 
-    opterr = 0;
-    while (result == 0 && (option = getopt_long(argument_count, arguments, ":o:fdshV", long_options, NULL)) >= 0) {
-        result = take_option(&options, option, arguments, failure);
-    }
-    if (result == 0 && !options.show_help && !options.show_version) {
-        result = take_paths(&options, argument_count - optind, arguments + optind, failure);
-    }
     if (result < 0) {
         front_options_free(&options);
         return result;
     }
+    options.asks_opens = options.asks_opens || options.access_times == FS_ACCESS_TIMES_EXACT;
     *ret_options = options;
     return 0;
 }
@@ -180,7 +196,9 @@ void front_options_free(struct front_options *options)
 {
     free(options->database);
     free(options->mount_point);
+    free(options->words);
     free(options->mount_options);
+    options->words = NULL;
     options->database = NULL;
     options->mount_point = NULL;
     options->mount_options = NULL;

@@ -93,6 +93,14 @@ void front_reply_attributes(fuse_req_t request, int result, const struct fs_attr
     (void)fuse_reply_attr(request, &status, FRONT_TIMEOUT_S);
 }
 
+void front_reply_attributes_once(fuse_req_t request, const struct fs_attributes *attributes)
+{
+    struct stat status;
+
+    front_fill_stat(attributes, &status);
+    (void)fuse_reply_attr(request, &status, 0);
+}
+
 void front_reply_entry(fuse_req_t request, int result, const struct fs_entry *entry)
 {
     struct fs *fs = front_of(request)->fs;

@@ -2,7 +2,6 @@
 #include "internal.h"
 
 #include <errno.h>
-#include <sys/stat.h>
 #include <sys/statvfs.h>
 
 void front_getattr(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info)
@@ -53,43 +52,26 @@ static void changes_from_request(const struct stat *wanted, int to_set, struct f
     *ret_changes = changes;
 }
 
-/* A SETATTR that sets nothing is the kernel's "set-id bits are about to go because of a write". The write itself
- * clears them, but its reply carries no mode: answering with the cleared mode keeps the kernel's copy true. */
-static int clear_set_id(struct fs *fs, const struct fs_caller *caller, uint64_t inode,
-                        struct fs_attributes *ret_attributes)
-{
-    int result = fs_get_attributes(fs, inode, ret_attributes);
-
-    if (result < 0 || caller->uid == 0 || !S_ISREG(ret_attributes->mode)) {
-        return result;
-    }
-    uint32_t cleared = ret_attributes->mode & ~(uint32_t)S_ISUID;
-    if (cleared & S_IXGRP) {
-        cleared &= ~(uint32_t)S_ISGID;
-    }
-    if (cleared == ret_attributes->mode) {
-        return 0;
-    }
-    struct fs_changes changes = {.set = FS_SET_MODE, .mode = cleared & 07777};
-    return fs_set_attributes(fs, caller, inode, &changes, ret_attributes);
-}
-
 void front_setattr(fuse_req_t request, fuse_ino_t inode, struct stat *wanted, int to_set, struct fuse_file_info *info)
 {
     struct fs *fs = front_of(request)->fs;
-    struct fs_caller caller = front_caller(request);
     struct fs_attributes attributes;
     struct fs_changes changes;
     int result;
 
     (void)info;
     changes_from_request(wanted, to_set, &changes);
+    if (changes.set == 0) {
+        front_clear_set_id(request, inode);
+        return;
+    }
     if ((changes.set & FS_SET_SIZE) && wanted->st_size < 0) {
         result = -EINVAL;
-    } else if (changes.set == 0) {
-        result = clear_set_id(fs, &caller, inode, &attributes);
     } else {
-        bool drops = changes.set & (FS_SET_SIZE | FS_SET_UID | FS_SET_GID);
+        bool changes_owner = changes.set & (FS_SET_UID | FS_SET_GID);
+        bool drops = changes_owner || (changes.set & FS_SET_SIZE);
+        struct fs_caller caller =
+            drops ? front_attribute_changer(request, inode, changes_owner) : front_caller(request);
         result = drops ? front_drop_capability(request, inode) : 0;
         if (result == 0) {
             result = fs_set_attributes(fs, &caller, inode, &changes, &attributes);

@@ -1,15 +1,28 @@
-/* Requests that deal in contents. There is no open file here: OPEN and FLUSH are answered ENOSYS once, after which the
- * kernel neither sends them nor RELEASE; an unlinked file ends at its last FORGET. */
+/* Requests that deal in contents. There is no open file here: OPEN (unless strict_open) and FLUSH are answered ENOSYS
+ * once, after which the kernel neither sends them nor RELEASE; an unlinked file ends at its last FORGET. */
 #include "internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
 
+/* ENOSYS, once: no further OPEN and no RELEASE, all files are open. */
 void front_open(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info)
 {
-    (void)inode;
-    (void)info;
-    (void)fuse_reply_err(request, ENOSYS);
+    struct front *front = front_of(request);
+
+    if (!front->options->asks_opens) {
+        (void)fuse_reply_err(request, ENOSYS);
+        return;
+    }
+    int result = fs_check_open(front->fs, inode, info->flags);
+    if (result < 0) {
+        front_reply_result(request, result);
+        return;
+    }
+    /* A read that the kernel answers by itself changes no access time. */
+    info->keep_cache = front->options->access_times != FS_ACCESS_TIMES_EXACT;
+    info->noflush = 1;
+    (void)fuse_reply_open(request, info);
 }
 
 void front_flush(fuse_req_t request, fuse_ino_t inode, struct fuse_file_info *info)
@@ -45,7 +58,7 @@ void front_write(fuse_req_t request, fuse_ino_t inode, const char *bytes, size_t
                  struct fuse_file_info *info)
 {
     struct front *front = front_of(request);
-    struct fs_caller caller = front_caller(request);
+    struct fs_caller caller = front_writer(request, inode);
     int64_t result = -EINVAL;
 
     if (offset >= 0) {

@@ -1,6 +1,6 @@
-/* The ioctls of the tool: `beeftree status`, `beeftree sync` (os/status.h); and chattr flags, in both dialects. Of the
- * latter the kernel has checked that the caller may, and that SETFLAGS and FSSETXATTR are what they seem: it makes
- * these requests itself. */
+/* The ioctls of the tool: `beeftree status`, `beeftree sync`, of `mount -o remount` (all: os/status.h); and chattr
+ * flags, in both dialects. Of the latter the kernel has checked that the caller may, and that SETFLAGS and FSSETXATTR
+ * are what they seem: it makes these requests itself. */
 #include "internal.h"
 
 #include "os/status.h"
@@ -38,6 +38,43 @@ static void answer_sync(fuse_req_t request, const struct os_sync *wanted)
         front_reply_result(request, result);
     } else {
         (void)fuse_reply_ioctl(request, 0, &answer, sizeof answer);
+    }
+}
+
+static void answer_words(fuse_req_t request)
+{
+    const char *words = front_of(request)->options->words;
+    struct fs_caller caller = front_caller(request);
+    struct os_words answer;
+
+    memset(&answer, 0, sizeof answer);
+    if (caller.uid != 0 && caller.uid != geteuid()) {
+        front_reply_result(request, -EPERM);
+    } else if (words && strlen(words) >= sizeof answer.text) {
+        front_reply_result(request, -ERANGE);
+    } else {
+        memcpy(answer.text, words ? words : "", words ? strlen(words) : 0);
+        (void)fuse_reply_ioctl(request, 0, &answer, sizeof answer);
+    }
+}
+
+static void answer_remount(fuse_req_t request, const struct os_remount *wanted)
+{
+    struct front *front = front_of(request);
+    struct fs_caller caller = front_caller(request);
+
+    if (caller.uid != 0 && caller.uid != geteuid()) {
+        front_reply_result(request, -EPERM);
+    } else if (wanted->is_writable && front->options->read_only) {
+        front_reply_result(request, -EROFS);
+    } else if (wanted->has_access_times && wanted->access_times > FS_ACCESS_TIMES_EXACT) {
+        front_reply_result(request, -EINVAL);
+    } else {
+        if (wanted->has_access_times) {
+            fs_set_access_times(front->fs, (enum fs_access_times)wanted->access_times,
+                                wanted->directory_access_times_kept != 0);
+        }
+        (void)fuse_reply_ioctl(request, 0, NULL, 0);
     }
 }
 
@@ -129,15 +166,22 @@ void front_ioctl(fuse_req_t request, fuse_ino_t inode, unsigned command, void *a
                  unsigned flags, const void *in, size_t in_size, size_t out_size)
 {
     struct os_sync wanted;
+    struct os_remount remount;
 
-    (void)argument;
     (void)info;
     (void)flags;
-    if (command == OS_STATUS_IOCTL && out_size >= sizeof(struct os_status)) {
+    if (command == FRONT_SHUTDOWN_IOCTL) {
+        front_shut_down(request, argument);
+    } else if (command == OS_STATUS_IOCTL && out_size >= sizeof(struct os_status)) {
         answer_status(request);
     } else if (command == OS_SYNC_IOCTL && in_size >= sizeof wanted && out_size >= sizeof wanted) {
         memcpy(&wanted, in, sizeof wanted);
         answer_sync(request, &wanted);
+    } else if (command == OS_WORDS_IOCTL && out_size >= sizeof(struct os_words)) {
+        answer_words(request);
+    } else if (command == OS_REMOUNT_IOCTL && in_size >= sizeof remount) {
+        memcpy(&remount, in, sizeof remount);
+        answer_remount(request, &remount);
     } else if (!answer_flags(request, inode, command, in, in_size, out_size)) {
         (void)fuse_reply_err(request, ENOTTY);
     }

@@ -10,7 +10,7 @@
 void front_fallocate(fuse_req_t request, fuse_ino_t inode, int mode, off_t offset, off_t size,
                      struct fuse_file_info *info)
 {
-    struct fs_caller caller = front_caller(request);
+    struct fs_caller caller = front_range_changer(request, inode);
     int result = -EINVAL;
 
     (void)info;
@@ -41,7 +41,7 @@ void front_lseek(fuse_req_t request, fuse_ino_t inode, off_t offset, int whence,
 void front_copy_file_range(fuse_req_t request, fuse_ino_t from, off_t from_offset, struct fuse_file_info *from_info,
                            fuse_ino_t to, off_t to_offset, struct fuse_file_info *to_info, size_t size, int flags)
 {
-    struct fs_caller caller = front_caller(request);
+    struct fs_caller caller = front_range_changer(request, to);
     size_t part = size < COPY_MAX ? size : COPY_MAX;
     int64_t result = -EINVAL;
 

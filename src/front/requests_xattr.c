@@ -106,5 +106,8 @@ void front_removexattr(fuse_req_t request, fuse_ino_t inode, const char *name)
         return;
     }
     int result = fs_remove_xattr(front_of(request)->fs, inode, name);
+    if (result == 0 && strcmp(name, "security.capability") == 0) {
+        front_note_capability_removal(request, inode);
+    }
     reply_error(request, front_settle(request, FRONT_CHANGE_CONTENTS, result));
 }

@@ -50,7 +50,8 @@ uint64_t front_wait_for_mapped_writes(struct front *front)
     uint64_t received = atomic_load(&front->mapped_writes_received);
     uint64_t end_ms = base_clock_monotonic_ms() + FINISH_TIMEOUT_MS;
 
-    while (atomic_load(&front->mapped_writes_finished) < received && base_clock_monotonic_ms() < end_ms) {
+    while (atomic_load(&front->mapped_writes_finished) < received && !atomic_load(&front->is_shut_down) &&
+           base_clock_monotonic_ms() < end_ms) {
         (void)nanosleep(&pause, NULL);
     }
     return received;

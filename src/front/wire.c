@@ -47,8 +47,10 @@ static void see_request(struct front *front, const void *buffer, size_t size)
         atomic_fetch_add(&front->mapped_writes_received, 1);
     }
     if (header.opcode == FUSE_INIT && size >= sizeof header + offsetof(struct fuse_init_in, flags) + 4) {
-        memcpy(&front->offered, (const char *)buffer + sizeof header + offsetof(struct fuse_init_in, flags),
-               sizeof front->offered);
+        struct fuse_init_in arguments = {.minor = 0};
+        memcpy(&arguments, (const char *)buffer + sizeof header, offsetof(struct fuse_init_in, flags) + 4);
+        front->offered = arguments.flags;
+        front->kernel_minor = arguments.minor;
     }
 }
 
@@ -81,6 +83,36 @@ static size_t shorten_setxattr(char *buffer, size_t size)
     return size - surplus;
 }
 
+/* Whether the WRITE or SETATTR that the thread received last comes with "no set-id bits afterwards". */
+static _Thread_local bool clears_set_id;
+
+bool front_wire_clears_set_id(void)
+{
+    return clears_set_id;
+}
+
+static void see_set_id(const char *buffer, size_t size)
+{
+    struct fuse_in_header header;
+    struct fuse_write_in write_arguments;
+    struct fuse_setattr_in setattr_arguments;
+
+    memcpy(&header, buffer, sizeof header);
+    clears_set_id = false;
+    if (header.opcode == FUSE_WRITE && size >= sizeof header + sizeof write_arguments) {
+        memcpy(&write_arguments, buffer + sizeof header, sizeof write_arguments);
+        clears_set_id = (write_arguments.write_flags & FUSE_WRITE_KILL_SUIDGID) != 0;
+    } else if (header.opcode == FUSE_SETATTR && size >= sizeof header + sizeof setattr_arguments) {
+        memcpy(&setattr_arguments, buffer + sizeof header, sizeof setattr_arguments);
+        clears_set_id = (setattr_arguments.valid & FATTR_KILL_SUIDGID) != 0;
+    }
+}
+
+bool front_wire_tells_set_id(const struct front *front)
+{
+    return (extra_flags(front) & FUSE_HANDLE_KILLPRIV_V2) != 0;
+}
+
 /* TMPFILE has the form of CREATE, which libfuse 3.14 knows. */
 static _Thread_local bool create_is_temporary;
 
@@ -107,7 +139,8 @@ static bool answer_here(struct front *front, int descriptor, const void *message
     int state;
 
     (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-    bool is_answered = front_statx_answer(front, descriptor, message);
+    bool is_answered =
+        front_shutdown_answer(front, descriptor, message) || front_statx_answer(front, descriptor, message);
     (void)pthread_setcancelstate(state, NULL);
     return is_answered;
 }
@@ -126,6 +159,7 @@ static ssize_t wire_read(int descriptor, void *buffer, size_t size, void *contex
         }
     } while (is_whole && answer_here(front, descriptor, buffer));
     if (is_whole) {
+        see_set_id(buffer, (size_t)received);
         turn_into_create(buffer);
     }
     if (is_whole && (extra_flags(front) & FUSE_SETXATTR_EXT)) {

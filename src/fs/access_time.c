@@ -9,6 +9,12 @@
 
 enum { OLD_S = 24 * 60 * 60 };
 
+void fs_set_access_times(struct fs *fs, enum fs_access_times access_times, bool directory_access_times_kept)
+{
+    atomic_store(&fs->access_times, access_times);
+    atomic_store(&fs->directory_access_times_kept, directory_access_times_kept);
+}
+
 static bool is_later(struct timespec left, struct timespec right)
 {
     return left.tv_sec > right.tv_sec || (left.tv_sec == right.tv_sec && left.tv_nsec > right.tv_nsec);
@@ -16,7 +22,7 @@ static bool is_later(struct timespec left, struct timespec right)
 
 static bool is_due(const struct fs *fs, const struct fs_attributes *attributes, struct timespec now)
 {
-    if (fs->access_times == FS_ACCESS_TIMES_EXACT) {
+    if (atomic_load(&fs->access_times) == FS_ACCESS_TIMES_EXACT) {
         return true;
     }
     return !is_later(attributes->access_time, attributes->modification_time) ||
@@ -26,8 +32,9 @@ static bool is_due(const struct fs *fs, const struct fs_attributes *attributes, 
 
 bool fs_access_time_is_due(const struct fs *fs, const struct fs_attributes *attributes)
 {
-    if (fs->read_only || fs->access_times == FS_ACCESS_TIMES_KEPT || (attributes->flags & FS_FLAG_NO_ACCESS_TIME) ||
-        (fs->directory_access_times_kept && S_ISDIR(attributes->mode))) {
+    if (fs->read_only || atomic_load(&fs->access_times) == FS_ACCESS_TIMES_KEPT ||
+        (attributes->flags & FS_FLAG_NO_ACCESS_TIME) ||
+        (atomic_load(&fs->directory_access_times_kept) && S_ISDIR(attributes->mode))) {
         return false;
     }
     return is_due(fs, attributes, base_clock_now());

@@ -3,9 +3,10 @@
  * Times, by the POSIX rules: every change sets the change time (unless the caller gives one); a change of size also the
  * modification time.
  *
- * Set-id bits, as Linux does it: writing or truncating by anyone but root, and chown of anything but a directory by
- * anyone, take S_ISUID away, and S_ISGID where the group may execute (without that it means mandatory locking).
- * Clearing S_ISGID on a chmod by someone outside the group is the kernel's: only it knows the caller's groups. */
+ * Set-id bits, as Linux does it: a change of contents without CAP_FSETID, and chown of anything but a directory by
+ * anyone, take S_ISUID away, and S_ISGID where the group may execute or the caller is not in it. Capabilities and
+ * groups are not ours to know: struct fs_caller says what follows from them. Clearing S_ISGID on a chmod by someone
+ * outside the group is the kernel's. */
 #include "base/clock.h"
 #include "names.h"
 #include "xattr.h"
@@ -15,10 +16,10 @@
 
 enum { PERMISSION_BITS = 07777, NANOSECONDS_PER_SECOND = 1000000000 };
 
-static uint32_t without_set_id(uint32_t mode)
+static uint32_t without_set_id(uint32_t mode, bool both)
 {
     mode &= ~(uint32_t)S_ISUID;
-    if (mode & S_IXGRP) {
+    if (both || (mode & S_IXGRP)) {
         mode &= ~(uint32_t)S_ISGID;
     }
     return mode;
@@ -28,7 +29,9 @@ static uint32_t without_set_id(uint32_t mode)
  * count a store as a write for this. */
 uint32_t fs_mode_without_set_id(const struct fs_caller *caller, uint32_t mode)
 {
-    return !caller || caller->uid == 0 || !S_ISREG(mode) ? mode : without_set_id(mode);
+    bool is_kept = !caller || !S_ISREG(mode) || caller->set_id == FS_SET_ID_KEPT ||
+                   (caller->set_id == FS_SET_ID_BY_UID && caller->uid == 0);
+    return is_kept ? mode : without_set_id(mode, caller->set_id == FS_SET_ID_CLEARED_BOTH);
 }
 
 int fs_get_attributes(struct fs *fs, uint64_t number, struct fs_attributes *ret_attributes)
@@ -82,9 +85,9 @@ static uint32_t new_mode(const struct fs_caller *caller, const struct fs_changes
         return (old_mode & S_IFMT) | (changes->mode & PERMISSION_BITS);
     }
     if ((changes->set & (FS_SET_UID | FS_SET_GID)) && !S_ISDIR(old_mode)) {
-        return without_set_id(old_mode);
+        return without_set_id(old_mode, caller->set_id == FS_SET_ID_CLEARED_BOTH);
     }
-    if (changes->set & FS_SET_SIZE) {
+    if (changes->set & (FS_SET_SIZE | FS_SET_NO_SET_ID)) {
         return fs_mode_without_set_id(caller, old_mode);
     }
     return old_mode;

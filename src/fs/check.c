@@ -116,7 +116,7 @@ static int report_unknown(struct checker *checker, struct btree_slice key, struc
 
 static bool is_known(uint8_t table)
 {
-    return table == 'I' || table == 'O' || table == 'D' || table == 'C' || table == 'X';
+    return table == 'I' || table == 'O' || table == 'D' || table == 'C' || table == 'X' || table == 'S';
 }
 
 /* Rows of tables that this format does not have. */
@@ -156,8 +156,8 @@ static int check_other_tables(struct checker *checker)
 
 static int check_rows(struct checker *checker)
 {
-    int (*const steps[])(struct checker *) = {check_other_tables, check_inodes, check_orphans, check_entries,
-                                              check_xattrs};
+    int (*const steps[])(struct checker *) = {check_other_tables, check_inodes, check_orphans,
+                                              check_entries,      check_xattrs, check_shares};
 
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         int ret = check_progress(checker, FS_CHECK_ROWS, checker->report->rows, checker->row_total);
@@ -247,6 +247,7 @@ int fs_check(struct fs *fs, struct fs_check_report *report)
     }
     free(checker.buffer);
     free(checker.named);
+    free(checker.shares);
     free(checker.records);
     return ret;
 }

@@ -2,11 +2,11 @@
  * over all rows, table by table, in the order that lets each look at what came before:
  *
  *      others -> I (one record an inode) -> O -> D (names and subdirectories are counted) -> X -> verdicts on links
- *      -> C -> leaks
+ *      -> S -> C -> leaks, owners of shared blocks
  *
- * It keeps 32 bytes an inode and one bit a block of the file. It believes nothing: every row is decoded with bounds,
- * and what can't be decoded is a problem, not an error. When some rows can't be read at all, what would need all of
- * them (missing inodes, link counts, leaks) is left out rather than reported wrongly. */
+ * It keeps 32 bytes an inode, 16 a shared block, and one bit a block of the file. It believes nothing: every row is
+ * decoded with bounds, and what can't be decoded is a problem, not an error. When some rows can't be read at all, what
+ * would need all of them (missing inodes, link counts, leaks) is left out rather than reported wrongly. */
 #ifndef BEEFTREE_FS_CHECK_H
 #define BEEFTREE_FS_CHECK_H
 
@@ -35,6 +35,13 @@ struct check_record {
 
 _Static_assert(sizeof(struct check_record) == 32, "memory per inode");
 
+/* A block of contents that several chunks name. */
+struct check_share {
+    uint64_t block;
+    uint32_t owners; /* as table S says */
+    uint32_t seen;   /* slots of chunks */
+};
+
 struct checker {
     struct fs *fs;
     struct fs_check_report *report;
@@ -45,6 +52,9 @@ struct checker {
     uint64_t next_number; /* as the superinode says; 0: there is none */
     uint8_t *named;       /* bit per block of the file: some row names it */
     uint64_t block_count;
+    struct check_share *shares; /* ascending blocks */
+    size_t share_count, share_capacity;
+    bool shares_incomplete;                        /* a row of table S can't be understood */
     uint8_t *buffer;                               /* of a chunk, when contents are read */
     uint64_t row_total, page_total, content_total; /* for progress */
 };
@@ -73,6 +83,11 @@ int check_entries(struct checker *checker);
 
 /* check_xattrs.c: table X. */
 int check_xattrs(struct checker *checker);
+
+/* check_shares.c: table S. note: a slot names the block; false when table S does not. */
+int check_shares(struct checker *checker);
+bool check_shares_note(struct checker *checker, uint64_t inode, uint64_t block, bool is_marked);
+void check_shares_end(struct checker *checker);
 
 /* check_contents.c: table C, the bitmap. */
 int check_contents(struct checker *checker);

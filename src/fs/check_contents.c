@@ -41,6 +41,10 @@ static void end_contents(struct checker *checker, const struct contents *content
         check_problem(checker, "inode %" PRIu64 ": counts %" PRIu64 " content blocks, its rows name %" PRIu64,
                       contents->inode, contents->row.content_blocks, contents->blocks);
     }
+    if (contents->row.pieces > 0 && !is_orphan(contents) && contents->pieces_end != contents->row.pieces - 1) {
+        check_problem(checker, "inode %" PRIu64 ": counts %u bytes in pieces, there are %" PRIu64, contents->inode,
+                      contents->row.pieces - 1, contents->pieces_end);
+    }
     if (S_ISLNK(attributes->mode) && !is_orphan(contents) && contents->pieces_end != attributes->size) {
         check_problem(checker, "symlink %" PRIu64 ": a target of %" PRIu64 " bytes, %" PRIu64 " are there",
                       contents->inode, attributes->size, contents->pieces_end);
@@ -113,14 +117,21 @@ static bool is_named(const struct checker *checker, uint64_t block)
     return (checker->named[block / 8] & (uint8_t)(1U << (block % 8))) != 0;
 }
 
-static void note_block(struct checker *checker, const struct contents *contents, uint64_t offset, uint64_t block)
+static void note_block(struct checker *checker, const struct contents *contents, uint64_t offset, uint64_t block,
+                       bool is_shared)
 {
     uint8_t bit = (uint8_t)(1U << (block % 8));
+    bool has_owners, was_named;
 
     if (block >= checker->block_count) {
         return; /* the decoder has compared it with the bitmap */
     }
-    if (is_named(checker, block)) {
+    has_owners = check_shares_note(checker, contents->inode, block, is_shared);
+    was_named = is_named(checker, block);
+    if (has_owners && was_named) {
+        return;
+    }
+    if (was_named && !checker->shares_incomplete) {
         check_problem(checker, "inode %" PRIu64 ": block %" PRIu64 " at offset %" PRIu64 " is named twice",
                       contents->inode, block, offset);
     }
@@ -228,7 +239,8 @@ static int check_chunk(struct checker *checker, struct contents *contents, uint6
         struct store_run run = fs_chunk_run(&chunk, slot);
 
         for (uint32_t i = 0; i < run.count; i++) {
-            note_block(checker, contents, offset + (uint64_t)(slot + i) * STORE_BLOCK_SIZE, run.block + i);
+            note_block(checker, contents, offset + (uint64_t)(slot + i) * STORE_BLOCK_SIZE, run.block + i,
+                       (chunk.shared >> (slot + i) & 1U) != 0);
         }
         if (run.count > 0 && checker->report->data) {
             check_written(checker, contents, offset, &chunk, slot, run);
@@ -316,5 +328,9 @@ int check_contents(struct checker *checker)
                           checker->records[i].inode);
         }
     }
-    return checker->incomplete ? 0 : check_leaks(checker);
+    if (checker->incomplete) {
+        return 0;
+    }
+    check_shares_end(checker);
+    return check_leaks(checker);
 }

@@ -67,7 +67,7 @@ static void check_content_count(struct checker *checker, const struct fs_inode_r
         check_problem(checker, "inode %" PRIu64 ": counts content blocks, but is no regular file", record->inode);
     } else if (row->content_blocks > 0) {
         record->flags |= CHECK_CONTENTS | CHECK_BLOCKS;
-    } else if (is_long_symlink && record->link_count > 0) {
+    } else if ((is_long_symlink || row->pieces > 1) && record->link_count > 0) {
         record->flags |= CHECK_CONTENTS;
     }
 }

@@ -47,16 +47,18 @@ struct fs_chunk {
     uint64_t blocks[FS_CHUNK_BLOCKS]; /* 0: hole */
     uint64_t checksums[FS_CHUNK_BLOCKS];
     uint32_t unwritten; /* bit per slot: has a block, reads as zeros, has no checksum */
+    uint32_t shared;    /* bit per slot: other slots may name its block too, table S knows (share.h) */
 };
 
-/* Checks everything: kind, counts, bounds, that no block comes twice, that the store knows the runs as contents.
+/* Checks everything: kind, counts, bounds, that no block comes twice (but shared ones), that the store knows the runs
+ * as contents.
  * -EUCLEAN with the reason (no message is sent). */
 int fs_chunk_decode(struct store *store, struct btree_slice value, struct fs_chunk *ret_chunk,
                     struct base_reason *ret_reason);
 /* The row's bytes, in as few runs as possible; returns their size, 0 for a chunk of holes only. */
 size_t fs_chunk_encode(const struct fs_chunk *chunk, uint8_t *row);
 uint32_t fs_chunk_count_blocks(const struct fs_chunk *chunk);
-/* The longest run of contiguous blocks from slot on; count 0 when the slot is a hole. */
+/* The longest run of contiguous blocks from slot on, all shared or none; count 0 when the slot is a hole. */
 struct store_run fs_chunk_run(const struct fs_chunk *chunk, uint32_t slot);
 
 /* How many bytes a piece holds. */
@@ -129,8 +131,10 @@ struct fs_chunk_change {
     uint64_t fresh[FS_CHUNK_BLOCKS];         /* its new place and checksum */
     uint64_t fresh_checksums[FS_CHUNK_BLOCKS];
     uint32_t dropped;   /* bit per slot: becomes a hole */
-    uint32_t reserved;  /* a hole that gets a block, unwritten */
+    uint32_t reserved;  /* gets a block, unwritten */
     uint32_t unwritten; /* keeps its block, but reads as zeros from now on */
+    uint32_t adopted;   /* gets the block `fresh` that another slot has: both share it from now on */
+    uint32_t marked;    /* keeps its block, which another slot adopts */
 };
 
 /* Lives from reading the old rows to commit:
@@ -163,15 +167,20 @@ uint8_t *fs_change_edge(struct fs_change *change);
 /* The loaded chunk at this offset. */
 struct fs_chunk_change *fs_change_find(struct fs_change *change, uint64_t offset);
 void fs_change_set(struct fs_change *change, struct fs_chunk_change *chunk, uint32_t slot, const uint8_t *source);
-/* The slot is a hole: it gets an unwritten block. */
+/* The slot is a hole, or its block is shared: it gets an unwritten block of its own. */
 void fs_change_reserve(struct fs_change *change, struct fs_chunk_change *chunk, uint32_t slot);
 /* Adds the chunks that have rows, in order, from the one that covers `from` up to `to`, as many as there is room for;
  * *ret_next: where to go on, UINT64_MAX when there are no more. */
 int fs_change_load_rows(struct fs_change *change, uint64_t from, uint64_t to, uint64_t *ret_next);
+/* Rows of table S that change with the chunks, at most. */
+uint32_t fs_change_count_share_rows(const struct fs_change *change);
 /* The need of a transaction that makes the change and alters so many rows beside it. A change after which no more
  * blocks are in use than before may use what is kept for operations that free space: what it takes comes back with the
  * next sync. */
 struct txn_need fs_change_need(const struct fs_change *change, uint32_t rows_beside);
+/* The slot gets a block that another slot has with this checksum, and keeps. Sharing is possible (fs_share_begin). */
+void fs_change_adopt(struct fs_change *change, struct fs_chunk_change *chunk, uint32_t slot, uint64_t block,
+                     uint64_t checksum);
 /* Allocates every block that is needed and writes those that have a source. Between txn_begin and txn_lock. */
 int fs_change_write_blocks(struct fs_change *change, struct txn *txn);
 /* Writer: rows become what was asked, replaced blocks are freed; *content_blocks is kept true. */
@@ -186,6 +195,27 @@ uint32_t fs_content_rows_max(struct fs *fs, uint32_t wanted);
 /* The need of a transaction that changes so many rows. */
 struct txn_need fs_content_need(struct fs *fs, uint32_t rows, uint64_t content_blocks, bool frees_space);
 
+/* --- Copying (content_copy.c, content_clone.c) -------------------------------------------------------------------- */
+
+/* A copy within the filesystem, or a part of one. */
+struct fs_copy_part {
+    struct fs *fs;
+    const struct fs_caller *caller;
+    uint64_t from, to; /* inodes of regular files */
+    uint64_t from_offset, to_offset;
+    uint64_t size;
+};
+
+/* fs_copy_range in at most so many steps. Each is one transaction as far as can be seen, so that a power cut leaves a
+ * prefix of them. */
+int64_t fs_content_copy(const struct fs_copy_part *part, unsigned steps_max);
+
+/* One step: lets the target have the source's blocks. Both inodes are locked exclusively. The part lies within the
+ * source; offsets are multiples of the block size; so is size, or the part reaches
+ * the end of the source. Returns how many bytes are done: 0 when the bytes have to be copied, up to the next chunk of
+ * the target at most, before it is worth another call. */
+int64_t fs_content_clone(const struct fs_copy_part *part);
+
 /* --- Freeing (content_free.c) ------------------------------------------------------------------------------------- */
 
 /* The `O inode from` row: -ENOENT when there is none, -EUCLEAN when malformed. */
@@ -198,19 +228,26 @@ int fs_freeing_finish(struct fs *fs, uint64_t inode, struct fs_inode_row *row, u
 
 /* Rows of contents from an offset on, collected so that one transaction can take them away. */
 #define FS_FREE_ROWS_MAX 64U
+struct fs_free_run {
+    uint64_t block;
+    uint32_t count;
+    bool shared; /* table S says what becomes of the blocks */
+};
+
 struct fs_free_batch {
     uint64_t first, last; /* offsets of the rows */
     uint32_t rows;
-    bool more; /* rows are left behind the batch */
+    uint32_t share_rows; /* at most, that change with them */
+    bool more;           /* rows are left behind the batch */
     uint32_t run_count;
     uint64_t blocks;
-    struct store_run runs[FS_FREE_ROWS_MAX * FS_CHUNK_BLOCKS];
+    struct fs_free_run runs[FS_FREE_ROWS_MAX * FS_CHUNK_BLOCKS];
 };
 
 int fs_free_batch_collect(struct fs *fs, struct txn *txn, uint64_t inode, uint64_t from, uint32_t rows_max,
                           struct fs_free_batch *ret_batch);
 /* Begins the transaction for a batch and so many rows beside it; on a full disk for a smaller batch, collected anew:
- * what is kept for operations that free space is not enough for a large one. */
+ * what is kept for operations that free space is not enough for a large one. So too where the pool can't hold all. */
 int fs_free_batch_begin(struct fs *fs, uint64_t inode, uint64_t from, uint32_t rows_beside, uint64_t content_blocks,
                         struct fs_free_batch *batch, struct txn **ret_txn);
 /* Writer: deletes the rows and frees the runs. */

@@ -155,7 +155,7 @@ static int plan_slot(const struct allocation *allocation, struct fs_change *chan
     if (is_punch(allocation)) {
         /* Reserved blocks behind the end are nobody's but this file's: the block that holds the range's end stays. */
         chunk->dropped |= (uint32_t)(has_block && is_covered) << slot;
-    } else if (!has_block) {
+    } else if (!has_block || (has_data && is_zero(allocation) && (chunk->chunk.shared >> slot & 1U) != 0)) {
         fs_change_reserve(change, chunk, slot);
     } else if (has_data && is_zero(allocation)) {
         chunk->unwritten |= 1U << slot;
@@ -204,6 +204,7 @@ static int commit_step(struct allocation *allocation, struct fs_change *change, 
     }
     txn_lock(txn);
     ret = fs_inline_store(fs, txn, allocation->inode, NULL, 0, pieces_end, 0);
+    row.pieces = 1;
     if (ret == 0) {
         ret = fs_change_apply(change, txn, &row.content_blocks);
     }
@@ -296,7 +297,7 @@ static int do_steps(struct allocation *allocation)
 
     while (ret == 0 && at < allocation->end) {
         ret = is_punch(allocation) ? punch_from(allocation, chunks, at, &at) : fill_from(allocation, chunks, at, &at);
-        if (ret == -ENOSPC && chunks > 1 && !allocation->takes_space) {
+        if (chunks > 1 && (ret == -E2BIG || (ret == -ENOSPC && !allocation->takes_space))) {
             chunks = chunks > SMALLER_STEP ? chunks / SMALLER_STEP : 1;
             ret = 0;
         }

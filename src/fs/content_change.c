@@ -3,6 +3,7 @@
  * then rows change and the blocks replaced are freed. So the change is whole or absent, and the old state is never
  * touched. */
 #include "content.h"
+#include "share.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -154,11 +155,17 @@ static void note_slot_goal(struct fs_change *change, const struct fs_chunk_chang
     }
 }
 
+/* A new block for the slot is one more in use: a shared one may stay. */
+static bool takes_space(const struct fs_chunk_change *chunk, uint32_t slot)
+{
+    return chunk->chunk.blocks[slot] == 0 || (chunk->chunk.shared >> slot & 1U) != 0;
+}
+
 void fs_change_set(struct fs_change *change, struct fs_chunk_change *chunk, uint32_t slot, const uint8_t *source)
 {
     BASE_ASSERT(slot < FS_CHUNK_BLOCKS && source != NULL && chunk->sources[slot] == NULL);
     chunk->sources[slot] = source;
-    change->takes_space = change->takes_space || chunk->chunk.blocks[slot] == 0;
+    change->takes_space = change->takes_space || takes_space(chunk, slot);
     change->was_reserved = change->was_reserved || (chunk->chunk.unwritten >> slot & 1U) != 0;
     if (change->written++ + change->reserved == 0) {
         note_slot_goal(change, chunk, slot);
@@ -167,7 +174,7 @@ void fs_change_set(struct fs_change *change, struct fs_chunk_change *chunk, uint
 
 void fs_change_reserve(struct fs_change *change, struct fs_chunk_change *chunk, uint32_t slot)
 {
-    BASE_ASSERT(slot < FS_CHUNK_BLOCKS && chunk->chunk.blocks[slot] == 0 && chunk->sources[slot] == NULL);
+    BASE_ASSERT(slot < FS_CHUNK_BLOCKS && takes_space(chunk, slot) && chunk->sources[slot] == NULL);
     chunk->reserved |= 1U << slot;
     change->takes_space = true;
     if (change->written + change->reserved++ == 0) {
@@ -175,9 +182,44 @@ void fs_change_reserve(struct fs_change *change, struct fs_chunk_change *chunk, 
     }
 }
 
+void fs_change_adopt(struct fs_change *change, struct fs_chunk_change *chunk, uint32_t slot, uint64_t block,
+                     uint64_t checksum)
+{
+    (void)change;
+    BASE_ASSERT(slot < FS_CHUNK_BLOCKS && block != 0 && chunk->sources[slot] == NULL);
+    chunk->adopted |= 1U << slot;
+    chunk->fresh[slot] = block;
+    chunk->fresh_checksums[slot] = checksum;
+}
+
+/* Slots that lose the block they have, and those that get another. */
+static uint32_t slots_with_new_blocks(const struct fs_chunk_change *chunk)
+{
+    uint32_t mask = chunk->reserved | chunk->adopted;
+
+    for (uint32_t slot = 0; slot < FS_CHUNK_BLOCKS; slot++) {
+        mask |= (uint32_t)(chunk->sources[slot] != NULL) << slot;
+    }
+    return mask;
+}
+
+uint32_t fs_change_count_share_rows(const struct fs_change *change)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < change->count; i++) {
+        const struct fs_chunk_change *chunk = &change->chunks[i];
+
+        count += fs_share_count_groups(chunk->chunk.blocks,
+                                       chunk->chunk.shared & (chunk->dropped | slots_with_new_blocks(chunk)));
+        count += fs_share_count_groups(chunk->fresh, chunk->adopted);
+    }
+    return count;
+}
+
 struct txn_need fs_change_need(const struct fs_change *change, uint32_t rows_beside)
 {
-    struct txn_need need = fs_content_need(change->fs, change->count + rows_beside,
+    struct txn_need need = fs_content_need(change->fs, change->count + fs_change_count_share_rows(change) + rows_beside,
                                            (uint64_t)change->written + change->reserved, !change->takes_space);
 
     need.content_reserved = change->reserved;
@@ -275,8 +317,8 @@ int fs_content_count(uint64_t inode, uint64_t *content_blocks, uint64_t added, u
     return 0;
 }
 
-/* Frees the blocks of the slots in mask, neighbours together. */
-static int free_slots(struct txn *txn, const struct fs_chunk *chunk, uint32_t mask, uint32_t *freed)
+/* Gives back the blocks of the slots in mask, neighbours together. */
+static int free_slots(struct fs *fs, struct txn *txn, const struct fs_chunk *chunk, uint32_t mask, uint32_t *freed)
 {
     for (uint32_t slot = 0; slot < FS_CHUNK_BLOCKS;) {
         struct store_run run = fs_chunk_run(chunk, slot);
@@ -290,12 +332,37 @@ static int free_slots(struct txn *txn, const struct fs_chunk *chunk, uint32_t ma
             slot++;
             continue;
         }
-        ret = txn_content_free(txn, (struct store_run){run.block, count});
+        run.count = count;
+        ret = (chunk->shared >> slot & 1U) != 0 ? fs_share_release(fs, txn, run) : txn_content_free(txn, run);
         if (ret < 0) {
             return ret;
         }
         slot += count;
         *freed += count;
+    }
+    return 0;
+}
+
+/* The blocks that the chunk adopts have one owner more. */
+static int acquire_adopted(struct fs *fs, struct txn *txn, const struct fs_chunk_change *chunk)
+{
+    for (uint32_t slot = 0; slot < FS_CHUNK_BLOCKS;) {
+        struct store_run run = {.block = chunk->fresh[slot]};
+        int ret;
+
+        while (slot < FS_CHUNK_BLOCKS && (chunk->adopted >> slot & 1U) != 0 &&
+               chunk->fresh[slot] == run.block + run.count) {
+            run.count++;
+            slot++;
+        }
+        if (run.count == 0) {
+            slot++;
+            continue;
+        }
+        ret = fs_share_acquire(fs, txn, run);
+        if (ret < 0) {
+            return ret;
+        }
     }
     return 0;
 }
@@ -306,18 +373,17 @@ static int apply_chunk(struct fs_change *change, struct txn *txn, struct fs_chun
     uint8_t key[FS_CONTENT_KEY_SIZE], row[FS_CHUNK_ROW_SIZE_MAX];
     size_t key_size = fs_key_content(key, change->inode, chunk->offset), row_size;
     bool existed = fs_chunk_count_blocks(&chunk->chunk) > 0;
-    uint32_t fresh = chunk->reserved, replaced, added = 0, freed = 0;
+    uint32_t fresh = slots_with_new_blocks(chunk), replaced = chunk->dropped | fresh, freed = 0;
     int ret;
 
-    for (uint32_t slot = 0; slot < FS_CHUNK_BLOCKS; slot++) {
-        fresh |= (uint32_t)(chunk->sources[slot] != NULL) << slot;
-        added += fresh >> slot & 1U;
-    }
-    replaced = chunk->dropped | fresh;
-    if ((replaced | chunk->unwritten) == 0) {
+    if ((replaced | chunk->unwritten | (chunk->marked & ~chunk->chunk.shared)) == 0) {
         return 0;
     }
-    ret = free_slots(txn, &chunk->chunk, replaced, &freed);
+    /* In this order: a slot may adopt the block that it has. */
+    ret = acquire_adopted(change->fs, txn, chunk);
+    if (ret == 0) {
+        ret = free_slots(change->fs, txn, &chunk->chunk, replaced, &freed);
+    }
     if (ret < 0) {
         return ret;
     }
@@ -328,7 +394,8 @@ static int apply_chunk(struct fs_change *change, struct txn *txn, struct fs_chun
         }
     }
     chunk->chunk.unwritten = (chunk->chunk.unwritten & ~replaced) | chunk->reserved | chunk->unwritten;
-    ret = fs_content_count(change->inode, content_blocks, added, freed);
+    chunk->chunk.shared = (chunk->chunk.shared & ~replaced) | chunk->adopted | chunk->marked;
+    ret = fs_content_count(change->inode, content_blocks, (uint32_t)__builtin_popcount(fresh), freed);
     if (ret < 0) {
         return ret;
     }

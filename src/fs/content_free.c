@@ -6,6 +6,7 @@
  * A stop in between leaves the O row; the next mount, or the next change that makes the file longer, goes on. The
  * last rows and the O row go together, so an inode that counts no blocks has no such row. */
 #include "content.h"
+#include "share.h"
 
 #include "base/bytes.h"
 
@@ -77,11 +78,13 @@ static int batch_add(struct fs *fs, uint64_t inode, const struct fs_content_row 
             struct store_run run = fs_chunk_run(&chunk, slot);
 
             if (run.count > 0) {
-                batch->runs[batch->run_count++] = run;
+                batch->runs[batch->run_count++] =
+                    (struct fs_free_run){run.block, run.count, (chunk.shared >> slot & 1U) != 0};
                 batch->blocks += run.count;
             }
             slot += run.count > 0 ? run.count : 1;
         }
+        batch->share_rows += fs_share_count_groups(chunk.blocks, chunk.shared);
     }
     if (batch->rows++ == 0) {
         batch->first = row->offset;
@@ -102,7 +105,7 @@ int fs_free_batch_collect(struct fs *fs, struct txn *txn, uint64_t inode, uint64
     if (ret < 0) {
         return ret;
     }
-    batch->rows = batch->run_count = 0;
+    batch->rows = batch->run_count = batch->share_rows = 0;
     batch->blocks = 0;
     batch->more = false;
     for (ret = fs_content_walk_seek(&walk, from, &row); ret == 0; ret = fs_content_walk_next(&walk, &row)) {
@@ -125,9 +128,9 @@ int fs_free_batch_begin(struct fs *fs, uint64_t inode, uint64_t from, uint32_t r
     uint32_t rows_max = batch->rows;
 
     for (;;) {
-        struct txn_need need = fs_content_need(fs, batch->rows + rows_beside, content_blocks, true);
+        struct txn_need need = fs_content_need(fs, batch->rows + batch->share_rows + rows_beside, content_blocks, true);
         int ret = txn_begin(fs->engine, &need, ret_txn);
-        if (ret != -ENOSPC || rows_max <= 1) {
+        if ((ret != -ENOSPC && ret != -E2BIG) || rows_max <= 1) {
             return ret;
         }
         rows_max = rows_max > SMALLER_BATCH ? rows_max / SMALLER_BATCH : 1;
@@ -148,7 +151,9 @@ int fs_free_batch_apply(struct fs *fs, struct txn *txn, uint64_t inode, const st
         return 0;
     }
     for (uint32_t i = 0; i < batch->run_count; i++) {
-        ret = txn_content_free(txn, batch->runs[i]);
+        struct store_run run = {batch->runs[i].block, batch->runs[i].count};
+
+        ret = batch->runs[i].shared ? fs_share_release(fs, txn, run) : txn_content_free(txn, run);
         if (ret < 0) {
             return ret;
         }
@@ -333,11 +338,9 @@ int fs_content_free_small(struct fs *fs, struct txn *txn, uint64_t inode, const 
         return -ENOMEM;
     }
     ret = fs_free_batch_collect(fs, txn, inode, 0, rows_max, batch);
-    if (ret == 0 && !batch->more) {
-        ret = fs_free_batch_apply(fs, txn, inode, batch);
-    }
     if (ret == 0) {
-        *ret_done = !batch->more;
+        *ret_done = !batch->more && batch->share_rows == 0;
+        ret = *ret_done ? fs_free_batch_apply(fs, txn, inode, batch) : 0;
     }
     free(batch);
     return ret;

@@ -66,6 +66,7 @@ static int cut_pieces(struct fs *fs, uint64_t inode, struct fs_inode_row *new)
     }
     new_end = new->attributes.size < old_end ? (uint32_t) new->attributes.size : old_end;
     new->content_blocks = 0;
+    new->pieces = 1 + new_end;
     ret = begin_locked(fs, &need, &txn);
     if (ret < 0) {
         return ret;
@@ -195,14 +196,17 @@ static int cut_chunks(struct cut *cut, const struct fs_inode_row *old, struct fs
 {
     struct txn_need need;
     struct txn *txn;
+    uint32_t rows_beside;
     int ret = prepare_cut(cut, new->attributes.size, new->attributes.size < old->attributes.size);
 
     if (ret < 0) {
         return ret;
     }
-    ret = fs_free_batch_begin(cut->fs, cut->inode, cut->from, 2, cut->change->written, &cut->batch, &txn);
+    rows_beside = 2 + fs_change_count_share_rows(cut->change);
+    ret = fs_free_batch_begin(cut->fs, cut->inode, cut->from, rows_beside, cut->change->written, &cut->batch, &txn);
     if (ret == -ENOSPC) {
-        need = fs_content_need(cut->fs, cut->batch.rows + 2, cut->change->written, true);
+        need =
+            fs_content_need(cut->fs, cut->batch.rows + cut->batch.share_rows + rows_beside, cut->change->written, true);
         ret = fs_txn_begin(cut->fs, &need, &txn);
     }
     if (ret < 0) {

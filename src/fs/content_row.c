@@ -1,6 +1,7 @@
 /* Rows of contents: bytes to slots and back, and the walk over the rows of one inode. What comes from the disk is
  * checked here, all of it, before anybody uses it. */
 #include "content.h"
+#include "share.h"
 
 #include "base/bytes.h"
 
@@ -19,6 +20,8 @@ enum {
 #define RUN_BLOCK_MASK  ((1ULL << 48) - 1)
 #define RUN_COUNT_SHIFT 48
 #define RUN_UNWRITTEN   (1ULL << 56)
+#define RUN_SHARED      (1ULL << 57)
+#define RUN_KNOWN_SHIFT 58
 
 _Static_assert(RUNS_OFFSET + FS_CHUNK_BLOCKS * (RUN_SIZE + CHECKSUM_SIZE) == FS_CHUNK_ROW_SIZE_MAX, "chunk row");
 
@@ -43,6 +46,7 @@ struct row_run {
     uint64_t block;
     uint32_t count;
     bool unwritten;
+    bool shared;
 };
 
 static int decode_run(uint64_t bits, struct row_run *ret_run, struct base_reason *ret_reason)
@@ -51,21 +55,40 @@ static int decode_run(uint64_t bits, struct row_run *ret_run, struct base_reason
         .block = bits & RUN_BLOCK_MASK,
         .count = (uint32_t)((bits >> RUN_COUNT_SHIFT) & 0xFF) + 1,
         .unwritten = (bits & RUN_UNWRITTEN) != 0,
+        .shared = (bits & RUN_SHARED) != 0,
     };
 
-    if ((bits >> 57) != 0) {
+    if ((bits >> RUN_KNOWN_SHIFT) != 0) {
         base_reason_set(ret_reason, "a run has unknown bits");
         return -EUCLEAN;
     }
-    if (run.block == 0 && run.unwritten) {
-        base_reason_set(ret_reason, "a hole is marked unwritten");
+    if (run.block == 0 && (run.unwritten || run.shared)) {
+        base_reason_set(ret_reason, "a hole is marked %s", run.unwritten ? "unwritten" : "shared");
+        return -EUCLEAN;
+    }
+    if (run.unwritten && run.shared) {
+        base_reason_set(ret_reason, "an unwritten run is marked shared");
         return -EUCLEAN;
     }
     *ret_run = run;
     return 0;
 }
 
-/* Runs fit the chunk, the value has exactly the checksums they call for, and no block comes twice. */
+/* Whether a run has a block of one before it; two shared ones may. */
+static bool comes_twice(const struct row_run *runs, uint32_t index)
+{
+    const struct row_run *run = &runs[index];
+
+    for (uint32_t i = 0; i < index; i++) {
+        if (runs[i].block != 0 && run->block < runs[i].block + runs[i].count &&
+            runs[i].block < run->block + run->count && !(run->shared && runs[i].shared)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Runs fit the chunk, the value has exactly the checksums they call for, and no block comes twice but a shared one. */
 static int decode_runs(struct store *store, struct btree_slice value, struct row_run *ret_runs, uint32_t *ret_count,
                        struct base_reason *ret_reason)
 {
@@ -98,12 +121,9 @@ static int decode_runs(struct store *store, struct btree_slice value, struct row
         if (!run->unwritten) {
             checksums += run->count;
         }
-        for (uint32_t k = 0; k < i; k++) {
-            if (ret_runs[k].block != 0 && run->block < ret_runs[k].block + ret_runs[k].count &&
-                ret_runs[k].block < run->block + run->count) {
-                base_reason_set(ret_reason, "block %" PRIu64 " comes twice", run->block);
-                return -EUCLEAN;
-            }
+        if (comes_twice(ret_runs, i)) {
+            base_reason_set(ret_reason, "block %" PRIu64 " comes twice", run->block);
+            return -EUCLEAN;
         }
         if (!store_content_is_valid(store, (struct store_run){run->block, run->count})) {
             base_reason_set(ret_reason, "blocks %" PRIu64 "+%" PRIu32 " are no contents", run->block, run->count);
@@ -142,6 +162,7 @@ int fs_chunk_decode(struct store *store, struct btree_slice value, struct fs_chu
                 continue;
             }
             ret_chunk->blocks[slot] = runs[i].block + k;
+            ret_chunk->shared |= (uint32_t)runs[i].shared << slot;
             if (runs[i].unwritten) {
                 ret_chunk->unwritten |= 1U << slot;
             } else {
@@ -149,6 +170,10 @@ int fs_chunk_decode(struct store *store, struct btree_slice value, struct fs_chu
                 checksum += CHECKSUM_SIZE;
             }
         }
+    }
+    if (fs_share_count_groups(ret_chunk->blocks, ret_chunk->shared) > FS_SHARE_GROUPS_MAX) {
+        base_reason_set(ret_reason, "shared blocks in too many places");
+        return -EUCLEAN;
     }
     return 0;
 }
@@ -158,12 +183,18 @@ static bool slot_is_unwritten(const struct fs_chunk *chunk, uint32_t slot)
     return (chunk->unwritten >> slot & 1U) != 0;
 }
 
+static bool slot_is_shared(const struct fs_chunk *chunk, uint32_t slot)
+{
+    return (chunk->shared >> slot & 1U) != 0;
+}
+
 /* How many slots from slot on make one run of the row. */
 static uint32_t slots_of_run(const struct fs_chunk *chunk, uint32_t slot, uint32_t end)
 {
     uint32_t count = 1;
 
     while (slot + count < end && slot_is_unwritten(chunk, slot + count) == slot_is_unwritten(chunk, slot) &&
+           slot_is_shared(chunk, slot + count) == slot_is_shared(chunk, slot) &&
            chunk->blocks[slot + count] == (chunk->blocks[slot] == 0 ? 0 : chunk->blocks[slot] + count)) {
         count++;
     }
@@ -185,7 +216,8 @@ size_t fs_chunk_encode(const struct fs_chunk *chunk, uint8_t *row)
         count = slots_of_run(chunk, slot, end);
         BASE_ASSERT(chunk->blocks[slot] <= RUN_BLOCK_MASK);
         base_put_le64(to, chunk->blocks[slot] | (uint64_t)(count - 1) << RUN_COUNT_SHIFT |
-                              (slot_is_unwritten(chunk, slot) ? RUN_UNWRITTEN : 0));
+                              (slot_is_unwritten(chunk, slot) ? RUN_UNWRITTEN : 0) |
+                              (slot_is_shared(chunk, slot) ? RUN_SHARED : 0));
         to += RUN_SIZE;
         run_count++;
     }
@@ -218,7 +250,8 @@ struct store_run fs_chunk_run(const struct fs_chunk *chunk, uint32_t slot)
         return run;
     }
     run.count = 1;
-    while (slot + run.count < FS_CHUNK_BLOCKS && chunk->blocks[slot + run.count] == run.block + run.count) {
+    while (slot + run.count < FS_CHUNK_BLOCKS && chunk->blocks[slot + run.count] == run.block + run.count &&
+           slot_is_shared(chunk, slot + run.count) == slot_is_shared(chunk, slot)) {
         run.count++;
     }
     return run;

@@ -24,7 +24,7 @@ struct request {
     const struct fs_caller *caller;
     uint64_t inode;
     struct fs_inode_row row; /* as committed last */
-    bool may_split;          /* the part that failed goes where space was reserved: smaller ones may have room */
+    bool may_split; /* the part that failed goes where space was reserved, or changes too much: smaller ones may fit */
 };
 
 /* A part of a request: what one transaction writes. */
@@ -63,6 +63,7 @@ static int write_pieces(struct request *request, const struct part *part)
     }
     memcpy(bytes + part->offset, part->bytes, part->end - part->offset);
     end = part->end > old_end ? (uint32_t)part->end : old_end;
+    row.pieces = 1 + end;
     ret = fs_txn_begin(fs, &need, &txn);
     if (ret < 0) {
         return ret;
@@ -180,6 +181,7 @@ static int change_rows(struct request *request, struct fs_change *change, const 
     if (ret < 0) {
         return ret;
     }
+    row->pieces = 1;
     ret = fs_change_apply(change, txn, &row->content_blocks);
     if (ret < 0) {
         return ret;
@@ -201,7 +203,7 @@ static int write_change(struct request *request, const struct part *part, struct
     need = fs_change_need(change, conversion.end > 0 ? fs_inline_pieces_max(request->fs) : 0);
     ret = fs_txn_begin(request->fs, &need, &txn);
     if (ret < 0) {
-        request->may_split = change->was_reserved && !change->takes_space;
+        request->may_split = ret == -E2BIG || (ret == -ENOSPC && change->was_reserved && !change->takes_space);
         return ret;
     }
     ret = fs_change_write_blocks(change, txn);
@@ -271,7 +273,8 @@ static int64_t write_locked(struct request *request, uint64_t offset, const uint
             part.end = end;
         }
         ret = write_part(request, &part);
-        if (ret == -ENOSPC && request->may_split && part_max > FS_CHUNK_SIZE) {
+        if (ret < 0 && request->may_split && part_max > FS_CHUNK_SIZE) {
+            request->may_split = false;
             part_max = FS_CHUNK_SIZE;
             part.end = part.offset;
             ret = 0;

@@ -5,7 +5,8 @@
  * remembers the names of the last cookies that it handed out (directory_cookie.c) and seeks to the first key above that
  * name. So whatever was created, removed or renamed meanwhile, the entry itself included, each entry that stays comes
  * exactly once. A cookie that is no longer remembered is looked for in the directory, comparing hashes from the start;
- * one that is nowhere ends the listing.
+ * one that is nowhere (its entry is gone, or nobody handed it out) begins the listing anew: entries may then come
+ * twice, but none is missing.
  *
  * Locks: the handle's mutex, then the directory's inode lock, shared, during one call. The children's rows are read
  * without their locks, which could not be taken in order here; one row read is atomic, and the lock on the directory
@@ -136,13 +137,16 @@ static int next(struct listing *listing)
     return error ? error : take_row(listing);
 }
 
-/* The entry with this hash, and on to the one after it. */
+/* The entry with this hash, and on to the one after it; to the first of all when there is none. */
 static int scan_for(struct listing *listing, uint64_t cookie)
 {
     uint64_t seed = listing->directory->fs->cookie_seed;
     int error = seek_after(listing, "", 0);
     while (!error && fs_cookie_hash(seed, listing->name, listing->name_size) != cookie) {
         error = next(listing);
+    }
+    if (error == -ENOENT) {
+        return seek_after(listing, "", 0);
     }
     return error ? error : next(listing);
 }

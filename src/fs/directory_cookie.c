@@ -5,7 +5,8 @@
  * the generation after the next: there is no allocation per entry.
  *
  * Two names with one hash: while the table remembers the one, the other gets the next free number, so each of the last
- * places is resumed exactly. Such a number is no hash: once forgotten, a scan does not find it and the listing ends. */
+ * places is resumed exactly. Such a number is no hash: once forgotten, a scan does not find it and the listing begins
+ * anew. */
 #include "directory.h"
 
 #include "base/assert.h"

@@ -7,11 +7,12 @@
  *                     nor extended attributes; "touch" only if append-only
  *
  * Who may set them is the kernel's to say (the owner; immutable and append-only: CAP_LINUX_IMMUTABLE). It looks at them
- * nowhere else: open(2) for writing succeeds, the write does not. */
+ * nowhere else: unless the mount asks about every open, open(2) for writing succeeds, the write does not. */
 #include "base/clock.h"
 #include "names.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/fs.h>
 
 _Static_assert(FS_FLAG_IMMUTABLE == FS_IMMUTABLE_FL && FS_FLAG_APPEND == FS_APPEND_FL &&
@@ -47,6 +48,23 @@ int fs_flags_check_attributes(const struct fs_attributes *attributes, uint32_t s
         FS_SET_MODE | FS_SET_UID | FS_SET_GID | FS_SET_SIZE | FS_SET_ACCESS_TIME | FS_SET_MODIFICATION_TIME;
     bool is_refused = ((attributes->flags & FS_FLAG_IMMUTABLE) && set != 0) ||
                       ((attributes->flags & FS_FLAG_APPEND) && (set & always) != 0);
+    return is_refused ? -EPERM : 0;
+}
+
+int fs_check_open(struct fs *fs, uint64_t inode, int open_flags)
+{
+    struct fs_attributes attributes;
+    bool is_writing = (open_flags & O_ACCMODE) != O_RDONLY || (open_flags & O_TRUNC);
+
+    if (!is_writing) {
+        return 0;
+    }
+    int error = fs_get_attributes(fs, inode, &attributes);
+    if (error) {
+        return error;
+    }
+    bool is_refused = (attributes.flags & FS_FLAG_IMMUTABLE) ||
+                      ((attributes.flags & FS_FLAG_APPEND) && (!(open_flags & O_APPEND) || (open_flags & O_TRUNC)));
     return is_refused ? -EPERM : 0;
 }
 

@@ -29,7 +29,9 @@ enum {
     ROW_CHANGE_NANOSECONDS = 88,
     ROW_BIRTH_NANOSECONDS = 92,
     ROW_PARENT = 96,
-    ROW_ZERO_2 = 104,
+    ROW_PIECES = 104,
+    ROW_ZERO_2 = 106,
+    ROW_ZERO_3 = 108,
     ROW_END = 112,
     ROW_SIZE_MAX = ROW_END + FS_SYMLINK_INLINE_MAX,
     SUPER_ROW_NEXT_NUMBER = 0,
@@ -71,6 +73,7 @@ static void encode(uint8_t *bytes, const struct fs_inode_row *row)
     put_time(bytes, ROW_BIRTH_SECONDS, ROW_BIRTH_NANOSECONDS, attributes->birth_time);
     base_put_le64(bytes + ROW_PARENT, row->parent);
     base_put_le32(bytes + ROW_XATTRS, row->xattrs);
+    base_put_le16(bytes + ROW_PIECES, (uint16_t)row->pieces);
 }
 
 static bool is_type(uint32_t mode)
@@ -129,7 +132,11 @@ const char *fs_inode_row_find_fault(const uint8_t *bytes, size_t size)
     if (!fs_xattrs_are_possible(base_get_le32(bytes + ROW_XATTRS))) {
         return "its summary of extended attributes is none";
     }
-    if (base_get_le64(bytes + ROW_ZERO_2)) {
+    uint32_t pieces = base_get_le16(bytes + ROW_PIECES);
+    if (pieces > FS_INLINE_MAX + 1 || (pieces > 0 && !S_ISREG(mode))) {
+        return "its count of bytes in pieces is impossible";
+    }
+    if (base_get_le16(bytes + ROW_ZERO_2) || base_get_le32(bytes + ROW_ZERO_3)) {
         return "reserved bytes are not zero";
     }
     return NULL;
@@ -141,6 +148,9 @@ uint64_t fs_inode_row_blocks(const struct fs_inode_row *row)
     uint32_t mode = row->attributes.mode;
     if (row->content_blocks > 0) {
         return row->content_blocks * ATTRIBUTE_BLOCKS_PER_CONTENT_BLOCK;
+    }
+    if (row->pieces > 0) {
+        size = row->pieces - 1;
     }
     bool is_inline = S_ISREG(mode) ? size <= FS_INLINE_MAX : S_ISLNK(mode) && size > FS_SYMLINK_INLINE_MAX;
     return is_inline ? (size + ATTRIBUTE_BLOCK_SIZE - 1) / ATTRIBUTE_BLOCK_SIZE : 0;
@@ -172,6 +182,7 @@ int fs_inode_row_decode(uint64_t inode, const uint8_t *bytes, size_t size, struc
         .content_blocks = base_get_le64(bytes + ROW_CONTENT_BLOCKS),
         .parent = base_get_le64(bytes + ROW_PARENT),
         .xattrs = base_get_le32(bytes + ROW_XATTRS),
+        .pieces = base_get_le16(bytes + ROW_PIECES),
     };
     row.attributes.blocks = fs_inode_row_blocks(&row);
     *ret_row = row;

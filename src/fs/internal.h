@@ -52,6 +52,7 @@ struct fs_inode_row {
     uint64_t content_blocks;
     uint64_t parent; /* of directories */
     uint32_t xattrs; /* summary of the extended attributes (xattr.h); 0: there are none */
+    uint32_t pieces; /* of regular files: one more than bytes that are kept in pieces; 0: not known */
 };
 
 /* txn may be NULL (a read). -ENOENT when there is no such inode; -EUCLEAN when the row is malformed (message sent). */
@@ -68,6 +69,7 @@ int fs_inode_row_write(struct fs *fs, struct txn *txn, uint64_t inode, const str
 size_t fs_key_inode(uint8_t *key, uint64_t inode);
 size_t fs_key_entry(uint8_t *key, uint64_t parent, const char *name, size_t name_size);
 size_t fs_key_content(uint8_t *key, uint64_t inode, uint64_t offset);
+size_t fs_key_share(uint8_t *key, uint64_t block);
 size_t fs_key_orphan(uint8_t *key, uint64_t inode);
 size_t fs_key_freeing(uint8_t *key, uint64_t inode, uint64_t from);
 
@@ -139,9 +141,9 @@ struct fs {
     struct base_mutex rename_mutex; /* BASE_RANK_FS_RENAME: a directory's parent changes only under it (rename.c) */
     uint64_t cookie_seed;           /* of directory cookies; constant */
     bool read_only;
-    bool has_acls; /* POSIX ACLs are in force */
-    enum fs_access_times access_times;
-    bool directory_access_times_kept;
+    bool has_acls;                              /* POSIX ACLs are in force */
+    _Atomic(enum fs_access_times) access_times; /* changed by a remount */
+    atomic_bool directory_access_times_kept;
 };
 
 #endif

@@ -40,6 +40,11 @@ size_t fs_key_content(uint8_t *key, uint64_t inode, uint64_t offset)
     return put_two(key, 'C', inode, offset);
 }
 
+size_t fs_key_share(uint8_t *key, uint64_t block)
+{
+    return put_one(key, 'S', block);
+}
+
 size_t fs_key_orphan(uint8_t *key, uint64_t inode)
 {
     return put_one(key, 'O', inode);

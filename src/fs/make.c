@@ -78,6 +78,7 @@ static void fill_child(struct making *making, const struct fs_caller *caller, co
             },
         .parent = is_directory ? making->parent : 0,
         .xattrs = making->acls ? fs_acl_inherited_xattrs(making->acls) : 0,
+        .pieces = S_ISREG(mode) ? 1 : 0,
     };
 }
 

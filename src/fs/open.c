@@ -225,8 +225,7 @@ int fs_open(struct os_file *file, const struct fs_options *options, struct fs **
     fs->file = file;
     fs->read_only = options->read_only;
     fs->has_acls = options->has_acls;
-    fs->access_times = options->access_times;
-    fs->directory_access_times_kept = options->directory_access_times_kept;
+    fs_set_access_times(fs, options->access_times, options->directory_access_times_kept);
     base_mutex_init(&fs->number_mutex, BASE_RANK_FS_TABLE);
     base_mutex_init(&fs->rename_mutex, BASE_RANK_FS_RENAME);
     int error = open_layers(fs, options, ret_reason);

@@ -6,6 +6,11 @@ uint32_t fs_get_page_size(struct fs *fs)
     return store_get_page_size(fs->store);
 }
 
+void fs_shut_down(struct fs *fs)
+{
+    store_fail(fs->store, "it was shut down by an ioctl");
+}
+
 int fs_get_failure(struct fs *fs, struct base_reason *ret_reason)
 {
     return store_get_failure(fs->store, ret_reason);

@@ -145,6 +145,14 @@ struct change {
     struct fs_inode_row row;
 };
 
+/* Appending to an append-only file takes its capabilities away; the kernel has that done by a request like any other.
+ */
+static bool is_lost_by_append(const struct change *change)
+{
+    return !change->value && !(change->row.attributes.flags & FS_FLAG_IMMUTABLE) &&
+           strcmp(change->name, "security.capability") == 0;
+}
+
 /* The inode's row, and whether the name is there. */
 static int prepare(struct change *change)
 {
@@ -153,7 +161,7 @@ static int prepare(struct change *change)
     if (error) {
         return error;
     }
-    error = fs_flags_check_change(&change->row.attributes);
+    error = is_lost_by_append(change) ? 0 : fs_flags_check_change(&change->row.attributes);
     if (error || change->row.xattrs == 0) {
         return error;
     }
@@ -227,11 +235,33 @@ static int write_change(struct change *change, struct txn *txn)
     return error ? error : fs_inode_row_write(fs, txn, number, &change->row, false, NULL);
 }
 
+/* Rows of one value are neighbours, and several fit a page: a page each, and a few more, are nearly always enough, and
+ * at most a quarter of the worst case. With that a value of 64 KiB fits the smallest pool; where it was not enough, the
+ * whole is done again with more. */
+static int write_in_transaction(struct change *change, uint32_t rows)
+{
+    struct fs *fs = change->fs;
+    uint32_t one = btree_pages_per_change(fs->tree), worst = (rows + 1) * one, pages = 4 * one + rows, most;
+    uint64_t fitting = pool_reserve_max(fs->pool);
+    int error;
+    most = worst < fitting ? worst : (uint32_t)fitting;
+    pages = pages < most ? pages : most;
+    for (;;) {
+        struct txn *txn;
+        error = fs_row_changes_begin(fs, 0, pages, !change->value, &txn);
+        error = error ? error : fs_row_changes_end(txn, write_change(change, txn));
+        if (error != -EAGAIN || pages == most) {
+            break;
+        }
+        pages = pages < most / 2 ? 2 * pages : most;
+    }
+    return error == -EAGAIN ? -E2BIG : error;
+}
+
 static int commit_change(struct change *change)
 {
     uint32_t new_rows = change->value ? fs_xattr_rows(change->fs, change->size) : 0;
     uint32_t rows = new_rows > change->old_rows ? new_rows : change->old_rows, xattrs = change->row.xattrs;
-    struct txn *txn;
     if (change->value && change->old_rows == 0) {
         xattrs = fs_xattrs_with(xattrs, change->name);
     } else if (!change->value && change->old_rows > 0) {
@@ -244,10 +274,7 @@ static int commit_change(struct change *change)
     }
     change->row.xattrs = xattrs;
     change->row.attributes.change_time = base_clock_now();
-    int error = fs_row_changes_begin(change->fs, rows + 1, 0, !change->value, &txn);
-    if (!error) {
-        error = fs_row_changes_end(txn, write_change(change, txn));
-    }
+    int error = write_in_transaction(change, rows);
     if (!error) {
         atomic_store_explicit(&change->inode->xattrs, xattrs | FS_INODE_XATTRS_KNOWN, memory_order_relaxed);
     }

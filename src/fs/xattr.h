@@ -51,10 +51,11 @@ int fs_xattr_find(struct fs *fs, struct txn *txn, uint64_t inode, const char *na
 int fs_xattr_read(struct fs *fs, struct txn *txn, uint64_t inode, const char *name, void *buffer, size_t buffer_size,
                   uint32_t *ret_value_size);
 /* Writer: makes the value this; old_rows: of the value before, 0 when there was none. Changes at most the greater of
- * old and new rows. */
+ * old and new rows. -EAGAIN: the transaction may take fewer pages than that and might not do; so much is left then as
+ * one row change takes. */
 int fs_xattr_write(struct fs *fs, struct txn *txn, uint64_t inode, const char *name, const void *value, uint32_t size,
                    uint32_t old_rows);
-/* Writer. */
+/* Writer. -EAGAIN as above. */
 int fs_xattr_delete(struct fs *fs, struct txn *txn, uint64_t inode, const char *name, uint32_t old_rows);
 
 /* The list of names, each with a zero byte: *ret_size bytes. -ERANGE when it is longer than the buffer (buffer_size 0:

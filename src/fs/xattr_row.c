@@ -183,18 +183,40 @@ int fs_xattr_read(struct fs *fs, struct txn *txn, uint64_t inode, const char *na
     return error;
 }
 
+/* How many of so many row changes the transaction can surely take, and the inode's row besides; all of them when it
+ * began with their worst case. */
+static uint32_t changes_fitting(struct fs *fs, struct txn *txn, uint32_t wanted, bool is_enough)
+{
+    uint32_t changes = txn_pages_left(txn) / btree_pages_per_change(fs->tree);
+    return is_enough || wanted < changes ? wanted : changes > 0 ? changes - 1 : 0;
+}
+
+static bool has_worst_case(struct fs *fs, struct txn *txn, uint32_t changes)
+{
+    return txn_pages_left(txn) / btree_pages_per_change(fs->tree) >= changes;
+}
+
 /* Deletes the rows from a piece on: that it is another number of rows than the value has is damage. */
 static int delete_rows(struct fs *fs, struct txn *txn, uint64_t inode, const char *name, uint32_t first_piece,
-                       uint32_t rows)
+                       uint32_t rows, bool is_enough)
 {
     uint8_t from[FS_XATTR_KEY_SIZE_MAX], to[FS_XATTR_KEY_SIZE_MAX];
-    uint32_t done;
-    int error = btree_delete_range(fs->tree, txn, (struct btree_slice){from, put_key(from, inode, name, first_piece)},
-                                   (struct btree_slice){to, put_end(to, inode, name)}, rows, &done);
-    if (error) {
-        return own_error(error);
+    struct btree_slice first = {from, put_key(from, inode, name, first_piece)}, end = {to, put_end(to, inode, name)};
+    while (rows > 0) {
+        uint32_t part = changes_fitting(fs, txn, rows, is_enough), done;
+        if (part == 0) {
+            return -EAGAIN;
+        }
+        int error = btree_delete_range(fs->tree, txn, first, end, part, &done);
+        if (error) {
+            return own_error(error);
+        }
+        if (done < part) {
+            return damaged(inode, name, "pieces of its value are missing");
+        }
+        rows -= part;
     }
-    return done == rows ? 0 : damaged(inode, name, "pieces of its value are missing");
+    return 0;
 }
 
 int fs_xattr_write(struct fs *fs, struct txn *txn, uint64_t inode, const char *name, const void *value, uint32_t size,
@@ -208,22 +230,29 @@ int fs_xattr_write(struct fs *fs, struct txn *txn, uint64_t inode, const char *n
     if (first > 0) {
         memcpy(row + VALUE_TOTAL_SIZE, bytes, first);
     }
+    bool is_enough = has_worst_case(fs, txn, rows > old_rows ? rows : old_rows);
+    if (changes_fitting(fs, txn, 1, is_enough) == 0) {
+        return -EAGAIN;
+    }
     int error = btree_put(fs->tree, txn, (struct btree_slice){key, put_key(key, inode, name, 0)},
                           (struct btree_slice){row, VALUE_TOTAL_SIZE + first});
     for (uint32_t i = 1; i < rows && !error; i++) {
         uint32_t offset = i * piece, length = size - offset < piece ? size - offset : piece;
+        if (changes_fitting(fs, txn, 1, is_enough) == 0) {
+            return -EAGAIN;
+        }
         error = btree_put(fs->tree, txn, (struct btree_slice){key, put_key(key, inode, name, i)},
                           (struct btree_slice){bytes + offset, length});
     }
     if (!error && old_rows > rows) {
-        return delete_rows(fs, txn, inode, name, rows, old_rows - rows);
+        return delete_rows(fs, txn, inode, name, rows, old_rows - rows, is_enough);
     }
     return own_error(error);
 }
 
 int fs_xattr_delete(struct fs *fs, struct txn *txn, uint64_t inode, const char *name, uint32_t old_rows)
 {
-    return delete_rows(fs, txn, inode, name, 0, old_rows);
+    return delete_rows(fs, txn, inode, name, 0, old_rows, has_worst_case(fs, txn, old_rows));
 }
 
 /* --- Lists -------------------------------------------------------------------------------------------------------- */

@@ -261,6 +261,7 @@ int store_write_superblocks(struct store *store, const struct superblock *superb
     }
     store->superblock = *superblock;
     atomic_store(&store->generation, superblock->generation);
+    atomic_store(&store->features, superblock->incompatible_features);
     return 0;
 }
 
@@ -308,6 +309,7 @@ static int checkpoint_write(struct checkpoint *checkpoint)
     /* Read before the sync, so that the superblock never promises a length that is not durable. */
     checkpoint->superblock.block_count = atomic_load(&store->space.block_count_seen);
     checkpoint->superblock.generation++;
+    checkpoint->superblock.incompatible_features |= atomic_load(&store->features_wanted);
     checkpoint->superblock.log.next_lsn = store->log.frozen.next_lsn;
     checkpoint->superblock.log.next_position = store->log.frozen.next_position;
     checkpoint->superblock.log.next_sequence = store->log.frozen.next_sequence;

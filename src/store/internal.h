@@ -55,6 +55,8 @@ struct store {
 
     struct superblock superblock; /* as both slots have it */
     _Atomic uint64_t generation;
+    _Atomic uint64_t features;        /* incompatible ones that both slots name */
+    _Atomic uint64_t features_wanted; /* that the next checkpoint names besides */
 
     struct base_latch map_latch;
     struct radix_tree map; /* the last checkpoint's */

@@ -299,6 +299,8 @@ static int store_create(struct os_file *file, const struct store_open_options *o
     store->map = superblock->map;
     store->bitmap = superblock->bitmap;
     atomic_init(&store->generation, superblock->generation);
+    atomic_init(&store->features, superblock->incompatible_features);
+    atomic_init(&store->features_wanted, 0);
     if (node_cache_init(&store->nodes, file, options->node_cache_size) < 0) {
         free(store);
         return result;

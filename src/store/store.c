@@ -17,6 +17,18 @@ bool store_is_read_only(const struct store *store)
     return store->read_only;
 }
 
+bool store_has_feature(const struct store *store, uint64_t feature)
+{
+    return (atomic_load(&store->features) & feature) == feature;
+}
+
+void store_want_feature(struct store *store, uint64_t feature)
+{
+    /* In this order: the checkpoint that finds the store dirty knows why. */
+    atomic_fetch_or(&store->features_wanted, feature);
+    atomic_store(&store->live_dirty, true);
+}
+
 void store_get_label(const struct store *store, char ret_label[STORE_LABEL_SIZE])
 {
     memcpy(ret_label, store->label, STORE_LABEL_SIZE);

@@ -218,9 +218,9 @@ enum superblock_state superblock_decode(const uint8_t block[STORE_BLOCK_SIZE], s
         return SUPERBLOCK_DAMAGED;
     }
     superblock_get_fields(block, &superblock);
-    if (superblock.incompatible_features != 0) {
+    if ((superblock.incompatible_features & ~STORE_FEATURES_KNOWN) != 0) {
         base_reason_set(ret_reason, "the database uses features that this program does not know (0x%llx)",
-                        (unsigned long long)superblock.incompatible_features);
+                        (unsigned long long)(superblock.incompatible_features & ~STORE_FEATURES_KNOWN));
         return SUPERBLOCK_NEWER;
     }
     const char *fault = version == 0 ? "version" : superblock_find_fault(&superblock, block);

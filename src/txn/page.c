@@ -7,6 +7,11 @@
 #include "base/assert.h"
 #include "internal.h"
 
+uint32_t txn_pages_left(const struct txn *txn)
+{
+    return txn->need.pages - txn->pages_changed;
+}
+
 int txn_page_pin(struct txn *txn, uint64_t page, struct pool_frame **ret_frame)
 {
     BASE_ASSERT(txn->is_locked);

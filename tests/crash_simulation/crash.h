@@ -1,7 +1,7 @@
 /* The power-cut simulation: what its parts share.
  *
  *   main.c        options, workers, the report
- *   exhaustive.c  every workload of up to 3 of about 40 operations, every cut of each
+ *   exhaustive.c  every workload of up to 3 of about 50 operations, every cut of each
  *   random.c      long seeded workloads, alone and several at once; cuts during recovery, two cuts in a row
  *   faults.c      the n-th call of each kind fails, then the power does
  *   scenario.c    workloads made for one mistake each (base/tooth.h)

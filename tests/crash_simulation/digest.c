@@ -1,6 +1,6 @@
-/* See digest.h. Both walks feed the same bytes in the same order: a directory's attributes, then for each entry in name
- * order its name and, for what is no directory, its attributes and contents; then the subdirectories one after the
- * other. */
+/* See digest.h. Both walks feed the same bytes in the same order: a directory's attributes and extended attributes,
+ * then for each entry in name order its name and, for what is no directory, its attributes, extended attributes and
+ * contents; then the subdirectories one after the other. */
 #include "digest.h"
 
 #include "base/assert.h"
@@ -12,7 +12,7 @@
 #define XXH_STATIC_LINKING_ONLY
 #include <xxhash.h>
 
-enum { PIECE_SIZE = 65536, ENTRIES_MAX = 4096, DEPTH_MAX = 64 };
+enum { PIECE_SIZE = 65536, ENTRIES_MAX = 4096, DEPTH_MAX = 64, XATTR_NAMES_SIZE = 4096 };
 
 struct entry {
     uint64_t inode;
@@ -109,15 +109,42 @@ static int add_contents(const struct fs_attributes *attributes)
     return 0;
 }
 
+/* Names and values; a zero byte ends them. */
+static int add_xattrs(uint64_t inode)
+{
+    static const struct fs_caller root = {.uid = 0};
+    char names[XATTR_NAMES_SIZE];
+    int64_t list_size = fs_list_xattrs(walk.fs, &root, inode, names, sizeof names);
+
+    if (list_size < 0) {
+        return fail((int)list_size, inode, "its extended attributes can't be listed");
+    }
+    for (const char *name = names; name < names + list_size; name += strlen(name) + 1) {
+        int64_t size = fs_get_xattr(walk.fs, inode, name, walk.piece, PIECE_SIZE);
+        if (size < 0) {
+            return fail((int)size, inode, "an extended attribute can't be read");
+        }
+        add(name, strlen(name) + 1);
+        add(&size, sizeof size);
+        add(walk.piece, (size_t)size);
+    }
+    add("", 1);
+    return 0;
+}
+
 static int add_leaf(const struct fs_attributes *attributes)
 {
     char target[FS_SYMLINK_SIZE_MAX + 1];
+    int error = add_xattrs(attributes->inode);
 
+    if (error) {
+        return error;
+    }
     if (S_ISREG(attributes->mode)) {
         return add_contents(attributes);
     }
     if (S_ISLNK(attributes->mode)) {
-        int error = fs_read_link(walk.fs, attributes->inode, target, sizeof target);
+        error = fs_read_link(walk.fs, attributes->inode, target, sizeof target);
         if (error) {
             return fail(error, attributes->inode, "its target can't be read");
         }
@@ -202,7 +229,8 @@ static int add_directory(uint64_t directory)
         return fail(-ELOOP, directory, "directories lie too deep");
     }
     add_attributes(&attributes);
-    error = add_listing(directory);
+    error = add_xattrs(directory);
+    error = error ? error : add_listing(directory);
     size_t last = walk.count;
     for (size_t i = first; i < last && !error; i++) {
         struct entry entry = walk.entries[i];
@@ -230,10 +258,24 @@ int digest_fs(struct fs *fs, uint64_t directory, struct digest *ret_digest, stru
 
 /* --- The model ---------------------------------------------------------------------------------------------------- */
 
+static void add_model_xattrs(const struct model_node *node)
+{
+    for (size_t i = 0; i < node->xattr_count; i++) {
+        const struct model_xattr *xattr = &node->xattrs[i];
+        int64_t size = xattr->size;
+        add(xattr->name, strlen(xattr->name) + 1);
+        add(&size, sizeof size);
+        model_xattr_fill(xattr->seed, walk.piece, xattr->size);
+        add(walk.piece, xattr->size);
+    }
+    add("", 1);
+}
+
 static void add_model_leaf(const struct model_node *node)
 {
     const struct fs_attributes *attributes = &node->attributes;
 
+    add_model_xattrs(node);
     if (S_ISREG(attributes->mode)) {
         for (uint64_t at = 0; at < attributes->size; at += PIECE_SIZE) {
             int64_t size = model_fs_read(walk.model, attributes->inode, at, walk.piece, PIECE_SIZE);
@@ -247,6 +289,7 @@ static void add_model_leaf(const struct model_node *node)
 static void add_model_directory(const struct model_node *node)
 {
     add_attributes(&node->attributes);
+    add_model_xattrs(node);
     add("..", 3);
     add(&node->parent, sizeof node->parent);
     for (size_t i = 0; i < node->attributes.size; i++) {

@@ -1,6 +1,6 @@
-/* Digests of whole trees: names, inode numbers, types, modes, owners, link counts, sizes, times, targets and contents
- * of everything below a directory, the directory's own attributes included. A filesystem and the model of it have equal
- * digests exactly when model_fs_compare finds no difference (but for chance, 2^-128). */
+/* Digests of whole trees: names, inode numbers, types, modes, owners, link counts, sizes, times, targets, contents
+ * and extended attributes of everything below a directory, the directory's own attributes included. A filesystem and
+ * the model of it have equal digests exactly when model_fs_compare finds no difference (but for chance, 2^-128). */
 #ifndef BEEFTREE_TESTS_CRASH_DIGEST_H
 #define BEEFTREE_TESTS_CRASH_DIGEST_H
 

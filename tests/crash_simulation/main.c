@@ -239,6 +239,7 @@ static const char *const tooth_names[] = {
     "DAMAGE_IS_END",
     "FOLLOWER_LET_GO",
     "TRUNCATED_BYTES_RETURN",
+    "OWNER_FORGOTTEN",
 };
 _Static_assert(sizeof tooth_names / sizeof tooth_names[0] == BASE_TOOTH_COUNT, "each tooth has a name");
 

@@ -3,7 +3,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
-#include "internal.h" /* of fs/: the engine, for checkpoints that nobody asked for */
+#include "content.h" /* of fs/: the engine, for checkpoints that nobody asked for; single steps of copies */
 
 #include <errno.h>
 #include <linux/fs.h>
@@ -161,6 +161,76 @@ static enum outcome do_allocate(struct actor *actor, const struct operation *ope
     return compare(result,
                    model_fs_allocate(actor->model, &caller, inode, operation->mode, operation->offset, operation->size),
                    "fallocate", ret_reason);
+}
+
+/* How far it came is the filesystem's choice, but not nowhere. */
+static enum outcome do_copy(struct actor *actor, const struct operation *operation, struct base_reason *ret_reason)
+{
+    uint64_t from = operation_find(actor, operation->path), to = operation_find(actor, operation->other_path);
+    struct fs_copy_part part = {.fs = actor->fs,
+                                .caller = &caller,
+                                .from = from,
+                                .to = to,
+                                .from_offset = operation->offset,
+                                .to_offset = operation->offset,
+                                .size = operation->size};
+
+    if (!from || !to || from == to || !S_ISREG(model_fs_find(actor->model, from)->attributes.mode) ||
+        !S_ISREG(model_fs_find(actor->model, to)->attributes.mode)) {
+        return OUTCOME_UNCHANGED;
+    }
+    begin_call();
+    int64_t result = fs_content_copy(&part, 1);
+    end_call();
+    if (has_failed(actor, result)) {
+        return OUTCOME_FAILED;
+    }
+    uint8_t *bytes = malloc(operation->size);
+    BASE_ASSERT(bytes);
+    int64_t expected = model_fs_read(actor->model, from, operation->offset, bytes, operation->size);
+    enum outcome outcome = OUTCOME_UNCHANGED;
+    if (result > 0 && result <= expected) {
+        outcome = compare(result, model_fs_write(actor->model, &caller, to, operation->offset, bytes, (size_t)result),
+                          "copy", ret_reason);
+    } else if (result != 0 || expected != 0) {
+        outcome = compare(result, expected, "copy", ret_reason);
+    }
+    free(bytes);
+    return outcome;
+}
+
+static enum outcome do_xattr(struct actor *actor, const struct operation *operation, struct base_reason *ret_reason)
+{
+    bool is_removal = operation->kind == OPERATION_REMOVE_XATTR;
+    const char *name = operation->other_path;
+    uint64_t inode = operation_find(actor, operation->path);
+    uint64_t seed = ++actor->write_count * 37 + inode;
+    int result;
+
+    if (!inode) {
+        return OUTCOME_UNCHANGED;
+    }
+    BASE_ASSERT(operation->size <= FS_XATTR_VALUE_SIZE_MAX);
+    uint8_t *value = malloc(operation->size + 1);
+    BASE_ASSERT(value);
+    model_xattr_fill(seed, value, (uint32_t)operation->size);
+    begin_call();
+    if (is_removal) {
+        result = fs_remove_xattr(actor->fs, inode, name);
+    } else {
+        result = fs_set_xattr(actor->fs, inode, name, value, operation->size, operation->mode);
+    }
+    end_call();
+    free(value);
+    if (has_failed(actor, result)) {
+        return OUTCOME_FAILED;
+    }
+    if (is_removal) {
+        return compare(result, model_fs_remove_xattr(actor->model, inode, name), "removexattr", ret_reason);
+    }
+    return compare(result,
+                   model_fs_set_xattr(actor->model, inode, name, seed, (uint32_t)operation->size, operation->mode),
+                   "setxattr", ret_reason);
 }
 
 static enum outcome do_rename(struct actor *actor, const struct operation *operation, struct base_reason *ret_reason)
@@ -346,6 +416,11 @@ static enum outcome dispatch(struct actor *actor, const struct operation *operat
         return do_write(actor, operation, ret_reason);
     case OPERATION_ALLOCATE:
         return do_allocate(actor, operation, ret_reason);
+    case OPERATION_COPY:
+        return do_copy(actor, operation, ret_reason);
+    case OPERATION_SET_XATTR:
+    case OPERATION_REMOVE_XATTR:
+        return do_xattr(actor, operation, ret_reason);
     case OPERATION_RENAME:
         return do_rename(actor, operation, ret_reason);
     case OPERATION_LINK:
@@ -405,6 +480,9 @@ void operation_describe(const struct operation *operation, char *text, size_t si
         [OPERATION_RELEASE] = "release",
         [OPERATION_READ] = "read",
         [OPERATION_ALLOCATE] = "fallocate",
+        [OPERATION_COPY] = "copy",
+        [OPERATION_SET_XATTR] = "setxattr",
+        [OPERATION_REMOVE_XATTR] = "removexattr",
     };
     snprintf(text, size, "%s %s%s%s offset %llu size %llu mode %o", names[operation->kind],
              operation->path ? operation->path : "", operation->other_path ? " -> " : "",

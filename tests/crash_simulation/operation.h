@@ -25,14 +25,18 @@ enum operation_kind {
     OPERATION_RELEASE,
     OPERATION_READ,
     OPERATION_ALLOCATE, /* fallocate */
+    OPERATION_COPY,     /* the first step of a copy_file_range, from path to other_path */
+    OPERATION_SET_XATTR,
+    OPERATION_REMOVE_XATTR,
 };
 
 struct operation {
     enum operation_kind kind;
-    const char *path, *other_path; /* from the actor's directory; other_path: rename, link, target of symlinks */
-    uint64_t offset;
-    uint64_t size; /* bytes: of writes and ranges; the new one of truncations */
-    uint32_t mode; /* of what is made, with its type; rename or fallocate flags; the mode, owner or time to set */
+    const char *path, *other_path; /* from the actor's directory; other_path: rename, link, copy, target of symlinks;
+                                      name of extended attributes */
+    uint64_t offset;               /* of a copy: in both files */
+    uint64_t size;                 /* bytes: of writes, ranges and values; the new one of truncations */
+    uint32_t mode; /* of what is made, with its type; rename, fallocate or setxattr flags; the mode, owner or time */
 };
 
 /* Who does operations: alone over the whole tree, or one of several, each in a directory of its own. */

@@ -182,6 +182,21 @@ static void draw_make(struct base_random *random, const struct shape *shape, str
     }
 }
 
+static void draw_xattr(struct base_random *random, struct operation *operation)
+{
+    static const char *const names[] = {"user.a",    "user.ab",    "user.another name",
+                                        "trusted.a", "security.a", "security.capability"};
+
+    operation->kind = one_in(random, 3) ? OPERATION_REMOVE_XATTR : OPERATION_SET_XATTR;
+    operation->other_path = names[below(random, sizeof names / sizeof names[0])];
+    operation->mode = one_in(random, 4) ? (uint32_t)below(random, 3) : 0;
+    operation->size = one_in(random, 3) ? below(random, 2200) : below(random, 80);
+    if (one_in(random,
+               40)) { /* more rows than the smallest pool takes at the worst case of each, more than a small ring */
+        operation->size = FS_XATTR_VALUE_SIZE_MAX - below(random, 1000);
+    }
+}
+
 static struct operation draw_operation(struct base_random *random, const struct shape *shape, struct actor *actor,
                                        char *path, char *other)
 {
@@ -200,7 +215,7 @@ static struct operation draw_operation(struct base_random *random, const struct 
         return operation;
     }
     bool is_empty = actor->model->node_count < FEW_NODES && one_in(random, 3);
-    switch ((shape->is_crowded && !one_in(random, 8)) || is_empty ? 0 : below(random, 23)) {
+    switch ((shape->is_crowded && !one_in(random, 8)) || is_empty ? 0 : below(random, 25)) {
     case 0:
     case 1:
     case 2:
@@ -243,6 +258,12 @@ static struct operation draw_operation(struct base_random *random, const struct 
             operation.mode = modes[below(random, sizeof modes / sizeof modes[0])];
             operation.offset = draw_size(random);
             operation.size++;
+        } else if (one_in(random, 2)) {
+            operation.kind = OPERATION_COPY;
+            operation.other_path = other;
+            draw_file(random, shape, actor, other);
+            operation.offset = one_in(random, 2) ? 0 : draw_size(random) / 4096 * 4096;
+            operation.size = one_in(random, 2) ? 200000 : 1 + draw_size(random);
         }
         break;
     case 13:
@@ -260,6 +281,10 @@ static struct operation draw_operation(struct base_random *random, const struct 
         break;
     case 16:
     case 17:
+        draw_xattr(random, &operation);
+        break;
+    case 18:
+    case 19:
         draw_file(random, shape, actor, path);
         operation.kind = OPERATION_APPEND;
         operation.size = 1 + draw_size(random);

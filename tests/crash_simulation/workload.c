@@ -55,6 +55,14 @@ static const struct operation operations[] = {
     {OPERATION_ALLOCATE, "g", NULL, 100, 8100, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE},
     {OPERATION_ALLOCATE, "g", NULL, 4000, 9000, FALLOC_FL_ZERO_RANGE},
     {OPERATION_ALLOCATE, "d/f", NULL, 10, 50, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE},
+    {OPERATION_COPY, "h", "g", 0, 131072, 0}, /* shares blocks */
+    {OPERATION_COPY, "h", "g", 65536, 70000, 0},
+    {OPERATION_COPY, "g", "s", 0, 20000, 0},
+    {OPERATION_SET_XATTR, "g", "user.a", 0, 30, 0},
+    {OPERATION_SET_XATTR, "g", "user.a", 0, 2000, 0}, /* several pieces */
+    {OPERATION_SET_XATTR, "g", "trusted.b", 0, 0, FS_XATTR_CREATE},
+    {OPERATION_SET_XATTR, "d", "security.c", 0, 700, 0},
+    {OPERATION_REMOVE_XATTR, "g", "user.a", 0, 0, 0},
     {OPERATION_SYNC, NULL, NULL, 0, 0, 0},
 };
 

@@ -4,7 +4,7 @@
 
 #include "session.h"
 
-enum { WORKLOAD_OPERATION_COUNT = 48, WORKLOAD_LENGTH_MAX = 3 };
+enum { WORKLOAD_OPERATION_COUNT = 56, WORKLOAD_LENGTH_MAX = 3 };
 
 struct workload {
     uint64_t number; /* what a replay names: base OPERATION_COUNT + 1, no digit is 0, first operation highest */

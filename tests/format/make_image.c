@@ -53,7 +53,7 @@ static struct entry entries[ENTRIES_MAX];
 static unsigned node_count, entry_count;
 static struct fs *fs;
 static struct base_random generator;
-static const struct fs_caller root_caller = {0, 0};
+static const struct fs_caller root_caller = {.uid = 0};
 
 static uint64_t below(uint64_t bound)
 {
@@ -117,7 +117,7 @@ static void step_make(void)
     struct node *node = &nodes[node_count];
     uint32_t type = types[below(sizeof types / sizeof types[0])];
     struct fs_make make = {.mode = type | (uint32_t)below(07777 + 1)};
-    const struct fs_caller caller = {(uid_t)below(2000), (gid_t)below(2000)};
+    const struct fs_caller caller = {.uid = (uid_t)below(2000), .gid = (gid_t)below(2000)};
     unsigned parent = pick_node(S_IFDIR);
     struct fs_entry entry;
     char name[256], target[FS_SYMLINK_SIZE_MAX + 1];
@@ -216,6 +216,28 @@ static void step_allocate(void)
         node->size = end;
 }
 
+/* Shared blocks, and bytes where they can't be shared. */
+static void step_copy(void)
+{
+    static const uint64_t units[] = {1, 4096, 131072};
+    unsigned from = pick_node(S_IFREG), to = pick_node(S_IFREG);
+    uint64_t unit = units[below(3)], size, from_offset, to_offset;
+
+    if (from == NODES_MAX || to == NODES_MAX || from == to || nodes[from].size == 0)
+        return;
+    from_offset = below(nodes[from].size) / unit * unit;
+    to_offset = below(SIZE_MAX_ / 2) / unit * unit;
+    size = nodes[from].size - from_offset;
+    if (size > SIZE_MAX_ - to_offset)
+        size = SIZE_MAX_ - to_offset;
+    expect(fs_copy_range(fs, &root_caller, nodes[from].inode, from_offset, nodes[to].inode, to_offset, size) ==
+               (int64_t)size,
+           "fs_copy_range");
+    memcpy(nodes[to].bytes + to_offset, nodes[from].bytes + from_offset, size);
+    if (to_offset + size > nodes[to].size)
+        nodes[to].size = to_offset + size;
+}
+
 static void step_link(void)
 {
     unsigned parent = pick_node(S_IFDIR), index = pick_node(S_IFREG);
@@ -310,7 +332,7 @@ static void run_steps(bool crashes)
     node_count = 1;
     memset(xattr_names[XATTRS - 1] + 5, 'x', FS_XATTR_NAME_SIZE_MAX - 5);
     for (unsigned step = 0; step < STEPS; step++) {
-        uint64_t choice = below(24);
+        uint64_t choice = below(26);
 
         if (choice < 5 || entry_count < 20)
             step_make();
@@ -326,8 +348,10 @@ static void run_steps(bool crashes)
             step_rename();
         else if (choice < 22)
             step_xattr();
-        else
+        else if (choice < 24)
             step_allocate();
+        else
+            step_copy();
         if (step % 500 == 250)
             expect(fs_sync(fs) == 0, "fs_sync");
     }

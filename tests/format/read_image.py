@@ -13,6 +13,7 @@ The log is replayed in memory; if it held anything, a line on stderr says how mu
 xattrs: XXH3 of all extended attributes, each as name, zero byte, size of the value (4), value; "-" if there are none.
 contents: XXH3 of a file's bytes, or a symlink's target; else "-". Exits with 1 and one line when something is wrong.
 """
+import collections
 import os
 import sys
 
@@ -92,11 +93,12 @@ class Image:
         if data[:16] != SUPER_MAGIC or checksum(data[:4088], SUPER_SEED) != little(data, 4088, 8):
             return None
         require(little(data, 16, 4) == 1, "format version %d", little(data, 16, 4))
-        require(little(data, 24, 8) == 0 and little(data, 32, 8) == 0, "unknown features")
+        require(little(data, 24, 8) in (0, 1) and little(data, 32, 8) == 0, "unknown features")
         label = data[56:120]
         require(0 in label, "the label is not ended")
         fields = {
             "page_size": little(data, 20, 4),
+            "shares": little(data, 24, 8) == 1,
             "label": label[:label.index(0)].decode(),
             "generation": little(data, 120, 8),
             "blocks": little(data, 128, 8),
@@ -401,7 +403,8 @@ class Inode:
         self.mtime = int.from_bytes(value[56:64], "little", signed=True), little(value, 84, 4)
         self.parent = little(value, 96, 8)
         self.xattr_summary = little(value, 20, 4)
-        require(value[104:112] == bytes(8), "inode %d: reserved bytes", number)
+        self.pieces = little(value, 104, 2)
+        require(value[106:112] == bytes(6), "inode %d: reserved bytes", number)
         require(all(little(value, at, 4) < 10**9 for at in (80, 84, 88, 92)), "inode %d: nanoseconds", number)
         self.target = value[112:]
         self.type = self.mode >> 12
@@ -422,15 +425,16 @@ class Filesystem:
         self.piece = ((image.page_size - 672) // 4 - 10 - 18) // 64 * 64
         self.inodes = {}
         self.entries = []  # (parent, name, child)
-        self.named = set()
+        self.named = collections.Counter()
+        self.owners = {}  # of shared blocks
         self.limit = None
         rows = Tree(image).rows
         self.xattr_piece = ((image.page_size - 672) // 4 - 10 - 271) // 16 * 16
-        for table in (b"I", b"O", b"D", b"X", b"C"):
+        for table in (b"I", b"O", b"D", b"X", b"S", b"C"):
             for key, value in rows:
                 if key[:1] == table:
                     getattr(self, "take_" + table.decode())(key, value)
-        require({key[:1] for key, _ in rows} <= {b"I", b"O", b"D", b"X", b"C"}, "rows of unknown tables")
+        require({key[:1] for key, _ in rows} <= {b"I", b"O", b"D", b"X", b"S", b"C"}, "rows of unknown tables")
         require(self.limit is not None and all(number < self.limit for number in self.inodes), "inode numbers")
         for inode in self.inodes.values():
             self.check(inode)
@@ -498,6 +502,20 @@ class Filesystem:
                 len(value) == min(size - done, self.xattr_piece), "extended attribute %r of inode %d", name, inode.number)
         pieces.append(value)
 
+    def take_S(self, key, value):
+        first, end = big(key, 1, 8), 0
+        require(len(key) == 9 and first % 64 == 0 and 8 <= len(value) <= 512 and len(value) % 8 == 0, "a row of table S")
+        for at in range(0, len(value), 8):
+            start, count, zero, owners = value[at], value[at + 1], little(value, at + 2, 2), little(value, at + 4, 4)
+            require(start >= end and count and start + count <= 64 and not zero and owners >= 2, "owners at %d", first)
+            end = start + count
+            self.owners.update((first + i, owners) for i in range(start, end))
+
+    def check_owners(self):
+        """After all contents were read."""
+        for block, owners in self.owners.items():
+            require(self.image.super["shares"] and self.named[block] == owners, "block %d: %d owners, %d names", block, owners, self.named[block])
+
     def check_xattrs(self, inode):
         names = set(inode.xattrs)
         acls = [name in names for name in (b"system.posix_acl_access", b"system.posix_acl_default")]
@@ -537,6 +555,9 @@ class Filesystem:
         require(inode.orphan == (inode.links == 0), "inode %d: an orphan row or none", number)
         kinds = {value[0] for _, value in inode.rows}
         require(kinds == ({2} if inode.blocks else {1}) or not inode.rows and not inode.blocks, "kinds of inode %d", number)
+        pieces = sum(len(value) - 1 for _, value in inode.rows if value[0] == 1)
+        require(not inode.pieces or (inode.type == 0o10 and (inode.links == 0 or inode.pieces == 1 + pieces)),
+                "inode %d: bytes in pieces", number)
         blocks = sum(len([b for b in self.slots(number, value) if b[0]]) for _, value in inode.rows if value[0] == 2)
         require(blocks == inode.blocks, "inode %d counts %d blocks, and has %d", number, inode.blocks, blocks)
 
@@ -548,7 +569,11 @@ class Filesystem:
         for i in range(runs):
             run = little(value, 2 + 8 * i, 8)
             first, count, unwritten = run & (1 << 48) - 1, (run >> 48 & 255) + 1, bool(run >> 56 & 1)
-            require(run >> 57 == 0 and (first or not unwritten), "a run of inode %d", number)
+            shared = bool(run >> 57 & 1)
+            require(run >> 58 == 0 and (first or not unwritten and not shared) and not (shared and unwritten),
+                    "a run of inode %d", number)
+            for block in range(first, first + count if first else first):
+                require(shared or block not in self.owners, "inode %d: block %d is not marked shared", number, block)
             for k in range(count):
                 digest = None
                 if first and not unwritten:
@@ -581,8 +606,8 @@ class Filesystem:
             at = offset + BLOCK * i
             if not block:
                 continue
-            require(block not in self.named, "block %d is named twice", block)
-            self.named.add(block)
+            self.named[block] += 1
+            require(self.named[block] == 1 or block in self.owners, "block %d is named twice", block)
             if inode.links == 0 or inode.freeing is not None and at >= inode.freeing:
                 continue
             if unwritten:
@@ -626,6 +651,7 @@ class Filesystem:
         for parent, name, child in self.entries:
             children.setdefault(parent, []).append((name, child))
         contents = {number: self.content(inode) for number, inode in self.inodes.items()}
+        self.check_owners()
         found, todo = [], [(b"/", self.inode(1))]
         while todo:
             path, inode = todo.pop()
@@ -648,7 +674,7 @@ def main():
     try:
         filesystem = Filesystem(Image(sys.argv[1]))
         lines = filesystem.lines()
-        require(filesystem.named == filesystem.image.contents, "the bitmap and the rows name different blocks")
+        require(set(filesystem.named) == filesystem.image.contents, "the bitmap and the rows name different blocks")
     except Damaged as damaged:
         print("read_image.py: %s: %s" % (sys.argv[1], damaged), file=sys.stderr)
         sys.exit(1)

@@ -13,6 +13,7 @@ struct world {
     struct fixture fixture;
     struct fs *fs;
     uint64_t directory, subdirectory, small, chunked, other, symlink, short_symlink, orphan;
+    uint64_t shared, clone; /* the same blocks */
 };
 
 static inline uint64_t make_directory(struct fs *fs, uint64_t parent, const char *name)
@@ -43,10 +44,14 @@ static inline void world_init(struct world *world, uint32_t page_size)
     world->chunked = make_file(fs, "chunked");
     world->other = make_file(fs, "other");
     world->orphan = make_file(fs, "orphan");
+    world->shared = make_file(fs, "shared");
+    world->clone = make_file(fs, "clone");
     write_all(fs, world->small, 0, bytes, 1234);
     write_all(fs, world->chunked, 0, bytes, CHUNKED_SIZE);
     write_all(fs, world->other, 0, bytes, 50000);
     write_all(fs, world->orphan, 0, bytes, 50000);
+    write_all(fs, world->shared, 0, bytes, 50000);
+    assert_int_equal(fs_copy_range(fs, &root_caller, world->shared, 0, world->clone, 0, 50000), 50000);
     assert_int_equal(fs_set_xattr(fs, world->small, "user.large", bytes, page_size / 2, 0), 0);
     assert_int_equal(fs_set_xattr(fs, world->small, "user.short", bytes, 5, 0), 0);
     assert_int_equal(fs_set_xattr(fs, world->orphan, "user.short", bytes, 5, 0), 0);
@@ -117,7 +122,7 @@ static inline void set_field(struct fs *fs, uint64_t inode, size_t offset, size_
     put_row(fs, key, key_size, row, row_size);
 }
 
-enum { MODE = 0, LINK_COUNT = 4, SIZE = 24, BLOCKS = 32, DEVICE = 40, PARENT = 96, TARGET = 112 };
+enum { MODE = 0, LINK_COUNT = 4, SIZE = 24, BLOCKS = 32, DEVICE = 40, PARENT = 96, PIECES = 104, TARGET = 112 };
 
 static inline void set_link_count(struct fs *fs, uint64_t inode, uint32_t count)
 {

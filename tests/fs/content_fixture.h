@@ -24,7 +24,7 @@
 static const uint32_t page_sizes[] = {4096, 8192, 16384, 32768, 65536};
 #define PAGE_SIZE_COUNT (sizeof page_sizes / sizeof page_sizes[0])
 
-static const struct fs_caller root_caller = {0, 0};
+static const struct fs_caller root_caller = {.uid = 0};
 
 struct fixture {
     struct fault_file *fault;

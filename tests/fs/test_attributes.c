@@ -171,6 +171,45 @@ static void set_id_bits(void **state)
     assert_int_equal(set(&root_caller, directory, &chown).mode, S_IFDIR | 02755);
 }
 
+/* As the caller says, whoever it is. */
+static void set_id_by_rule(void **state)
+{
+    (void)state;
+    static const struct {
+        enum fs_set_id rule;
+        uint32_t after_6755, after_6745;
+    } cases[] = {
+        {FS_SET_ID_KEPT, 06755, 06745},
+        {FS_SET_ID_CLEARED, 0755, 02745},
+        {FS_SET_ID_CLEARED_BOTH, 0755, 0745},
+    };
+    uint64_t inode = fs_fixture_make(&fixture, FS_ROOT_INODE, "file", S_IFREG | 0644);
+    for (size_t i = 0; i < 2 * sizeof cases / sizeof cases[0]; i++) {
+        uint32_t before = i % 2 ? 06755 : 06745;
+        uint32_t after = i % 2 ? cases[i / 2].after_6755 : cases[i / 2].after_6745;
+        uint32_t after_chown = i % 2 || cases[i / 2].rule == FS_SET_ID_CLEARED_BOTH ? before & 0777 : 02745;
+        struct fs_caller callers[] = {{.uid = 0, .set_id = cases[i / 2].rule},
+                                      {.uid = 1000, .gid = 1000, .set_id = cases[i / 2].rule}};
+        struct fs_changes mode = {.set = FS_SET_MODE, .mode = before};
+        struct fs_changes truncate = {.set = FS_SET_SIZE, .size = 7}, clear = {.set = FS_SET_NO_SET_ID};
+        struct fs_changes chown = {.set = FS_SET_GID, .gid = 5};
+        for (size_t k = 0; k < 2; k++) {
+            set(&root_caller, inode, &mode);
+            assert_int_equal(set(&callers[k], inode, &truncate).mode & 07777, after);
+            set(&root_caller, inode, &mode);
+            assert_int_equal(set(&callers[k], inode, &clear).mode & 07777, after);
+            set(&root_caller, inode, &mode);
+            assert_int_equal(set(&callers[k], inode, &chown).mode & 07777, after_chown);
+            set(&root_caller, inode, &mode);
+            assert_int_equal(fs_write(fixture.fs, &callers[k], inode, 0, "x", 1), 1);
+            assert_int_equal(fs_fixture_attributes(&fixture, inode).mode & 07777, after);
+            set(&root_caller, inode, &mode);
+            assert_int_equal(fs_allocate(fixture.fs, &callers[k], inode, 0, 0, 4096), 0);
+            assert_int_equal(fs_fixture_attributes(&fixture, inode).mode & 07777, after);
+        }
+    }
+}
+
 static void errors(void **state)
 {
     (void)state;
@@ -198,6 +237,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(times_of_now_and_given, setup, teardown),
         cmocka_unit_test_setup_teardown(size_sets_times, setup, teardown),
         cmocka_unit_test_setup_teardown(set_id_bits, setup, teardown),
+        cmocka_unit_test_setup_teardown(set_id_by_rule, setup, teardown),
         cmocka_unit_test_setup_teardown(errors, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -204,6 +204,62 @@ static void chunk_unmarked(struct world *world)
     base_put_le64(row + 2, base_get_le64(row + 2) + 100000);
     put_content(world->fs, world->chunked, 0, row, size);
 }
+/* Where table S has the shared file's first block. */
+static size_t share_key(struct world *world, uint8_t *key)
+{
+    uint8_t row[8192];
+
+    get_content(world->fs, world->shared, 0, row);
+    return fs_key_share(key, (base_get_le64(row + 2) & ((1ULL << 48) - 1)) / 64 * 64);
+}
+static void change_share(struct world *world, size_t offset, uint8_t value)
+{
+    uint8_t key[FS_KEY_SIZE_MAX], row[512];
+    size_t key_size = share_key(world, key), size = get_row(world->fs, key, key_size, row, sizeof row);
+
+    row[offset] = value;
+    put_row(world->fs, key, key_size, row, size);
+}
+static void share_gone(struct world *world)
+{
+    uint8_t key[FS_KEY_SIZE_MAX];
+
+    delete_row(world->fs, key, share_key(world, key));
+}
+static void share_owners(struct world *world)
+{
+    change_share(world, 4, 3);
+}
+static void share_one_owner(struct world *world)
+{
+    change_share(world, 4, 1);
+}
+static void share_elsewhere(struct world *world)
+{
+    uint8_t key[FS_KEY_SIZE_MAX];
+
+    put_row(world->fs, key, fs_key_share(key, 64000), "\0\1\0\0\2\0\0\0", 8);
+}
+static void share_short_key(struct world *world)
+{
+    put_row(world->fs, "S1234567", 8, "\0\1\0\0\2\0\0\0", 8);
+}
+static void share_unmarked(struct world *world)
+{
+    uint8_t row[8192];
+    size_t size = get_content(world->fs, world->clone, 0, row);
+
+    base_put_le64(row + 2, base_get_le64(row + 2) & ~(1ULL << 57));
+    put_content(world->fs, world->clone, 0, row, size);
+}
+static void hole_shared(struct world *world)
+{
+    uint8_t row[8192];
+    size_t size = get_content(world->fs, world->clone, 0, row);
+
+    base_put_le64(row + 2, base_get_le64(row + 2) & ~((1ULL << 48) - 1));
+    put_content(world->fs, world->clone, 0, row, size);
+}
 static void chunk_gone(struct world *world)
 {
     uint8_t key[FS_KEY_SIZE_MAX];
@@ -262,7 +318,16 @@ static void device_number(struct world *world)
 }
 static void fifo_with_size(struct world *world)
 {
+    set_field(world->fs, world->small, PIECES, 4, 0);
     set_field(world->fs, world->small, MODE, 4, S_IFIFO | 0644);
+}
+static void pieces_uncounted(struct world *world)
+{
+    set_field(world->fs, world->small, PIECES, 4, 1);
+}
+static void pieces_gone(struct world *world)
+{
+    set_field(world->fs, world->chunked, PIECES, 4, 2);
 }
 static void zero_byte_in_inline_target(struct world *world)
 {
@@ -398,6 +463,13 @@ static const struct {
     KIND(chunk_wrong_checksum, "wrong checksum"),
     KIND(chunk_twice, "is named twice"),
     KIND(chunk_unmarked, "are no contents"),
+    KIND(share_gone, "is named twice"),
+    KIND(share_owners, "should be shared by 3 places, 2 name it"),
+    KIND(share_one_owner, "an impossible run"),
+    KIND(share_elsewhere, "table S: block 64000 is no contents"),
+    KIND(share_short_key, "table S: a key of 8 and a value of 8 bytes"),
+    KIND(share_unmarked, "is shared, but not marked so"),
+    KIND(hole_shared, "a hole is marked shared"),
     KIND(chunk_gone, "are marked as contents, but no row names them"),
     KIND(all_chunks_gone, "should have rows of contents, but has none"),
     KIND(number_limit, "is beyond the next inode number"),
@@ -409,6 +481,8 @@ static const struct {
     KIND(inode_gone, "does not exist"),
     KIND(device_number, "has a device number, but is no device"),
     KIND(fifo_with_size, "has a size of 1234, but a type without contents"),
+    KIND(pieces_uncounted, "counts 0 bytes in pieces, there are"),
+    KIND(pieces_gone, "counts 1 bytes in pieces, there are 0"),
     KIND(zero_byte_in_inline_target, "a zero byte in its target"),
     KIND(zero_byte_in_target, "a zero byte in its target"),
     KIND(target_twice, "its target stands in its inode and in a piece"),
@@ -466,13 +540,13 @@ static void test_report(void **state)
     (void)state;
     world_init(&world, 16384);
     run_check(world.fs, &problems, &report);
-    assert_int_equal(report.inodes, 9);
+    assert_int_equal(report.inodes, 11);
     assert_int_equal(report.directories, 3);
-    assert_int_equal(report.entries, 7);
+    assert_int_equal(report.entries, 9);
     assert_int_equal(report.orphans, 1);
     assert_int_equal(report.freeing, 0);
     assert_int_equal(report.notes, 0);
-    assert_int_equal(report.content_blocks, 74 + 13 + 13);
+    assert_int_equal(report.content_blocks, 74 + 13 + 13 + 13); /* shared ones once */
     assert_true(report.pages > 0 && report.rows > 19);
     fixture_deinit(&world.fixture);
 }

@@ -24,7 +24,9 @@ static bool is_free_bit(const uint8_t *key, size_t key_size, const uint8_t *valu
         if (at >= 48 && at < 96)
             return true; /* times */
         if (at >= 20 && at < 24)
-            return inode_is_orphan(value); /* extended attributes, which an orphan may have lost */
+            return inode_is_orphan(value);    /* extended attributes, which an orphan may have lost */
+        if (at == PIECES || at == PIECES + 1) /* not known is allowed, too */
+            return inode_is_orphan(value) || base_get_le16(value + PIECES) == 1U << bit << (at - PIECES) * 8;
         if (at >= TARGET)
             return value[at] != 1U << bit;
         return at >= 8 && at < 20; /* owner, flags */

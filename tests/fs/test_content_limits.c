@@ -66,7 +66,7 @@ static void test_nothing_written(void **state)
 
 static void test_times_and_mode(void **state)
 {
-    const struct fs_caller user = {1000, 1000};
+    const struct fs_caller user = {.uid = 1000, .gid = 1000};
     struct fs_changes changes = {.set = FS_SET_MODE | FS_SET_MODIFICATION_TIME | FS_SET_CHANGE_TIME,
                                  .mode = S_IFREG | 06755};
     struct fs_attributes attributes;
@@ -229,13 +229,48 @@ static void test_long_targets(void **state)
     }
 }
 
+/* st_blocks of small files is what is kept, not what reads as zeros. */
+static void test_blocks_of_pieces(void **state)
+{
+    static const struct {
+        bool is_write;
+        uint32_t at, size, blocks; /* a write at a byte, or a truncate to it */
+    } steps[] = {
+        {false, 3000, 0, 0}, {true, 0, 1, 1},     {true, 2900, 100, 6}, {false, 3500, 0, 6}, {false, 100, 0, 1},
+        {false, 0, 0, 0},    {true, 0, 3840, 8},  {true, 3000, 10, 8},  {true, 3840, 1, 8},  {false, 3000, 0, 8},
+        {false, 0, 0, 0},    {false, 2000, 0, 0}, {true, 600, 10, 2},
+    };
+    struct fixture fixture;
+    uint8_t bytes[4096];
+
+    (void)state;
+    fixture_init(&fixture, 4096, 0);
+    uint64_t inode = make_file(fixture.fs, "small");
+    assert_int_equal(get_attributes(fixture.fs, inode).blocks, 0);
+    memset(bytes, 'x', sizeof bytes);
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        if (steps[i].is_write) {
+            assert_int_equal(fs_write(fixture.fs, &root_caller, inode, steps[i].at, bytes, steps[i].size),
+                             steps[i].size);
+        } else {
+            set_size(fixture.fs, inode, steps[i].at);
+        }
+        assert_int_equal(get_attributes(fixture.fs, inode).blocks, steps[i].blocks);
+        assert_clean(fixture.fs);
+    }
+    fixture_reopen(&fixture);
+    assert_int_equal(get_attributes(fixture.fs, inode).blocks, 2);
+    fixture_deinit(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_answers),        cmocka_unit_test(test_nothing_written),
-        cmocka_unit_test(test_times_and_mode), cmocka_unit_test(test_costs),
-        cmocka_unit_test(test_sparse),         cmocka_unit_test(test_cut_bytes),
-        cmocka_unit_test(test_large_request),  cmocka_unit_test(test_long_targets),
+        cmocka_unit_test(test_answers),          cmocka_unit_test(test_nothing_written),
+        cmocka_unit_test(test_times_and_mode),   cmocka_unit_test(test_costs),
+        cmocka_unit_test(test_sparse),           cmocka_unit_test(test_cut_bytes),
+        cmocka_unit_test(test_large_request),    cmocka_unit_test(test_long_targets),
+        cmocka_unit_test(test_blocks_of_pieces),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

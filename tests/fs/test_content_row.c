@@ -29,10 +29,12 @@ static void make_chunk(struct base_random *random, struct store_run run, struct 
         if (base_random_below(random, 8) == 0 && block < run.block + run.count - FS_CHUNK_BLOCKS)
             block++; /* another run */
         ret_chunk->blocks[slot] = block++;
-        if (base_random_below(random, 8) == 0)
+        if (base_random_below(random, 8) == 0) {
             ret_chunk->unwritten |= 1U << slot;
-        else
+        } else {
             ret_chunk->checksums[slot] = base_random_next(random);
+            ret_chunk->shared |= (uint32_t)(base_random_below(random, 8) == 0) << slot;
+        }
     }
 }
 
@@ -41,6 +43,7 @@ static void assert_same(const struct fs_chunk *a, const struct fs_chunk *b)
     assert_memory_equal(a->blocks, b->blocks, sizeof a->blocks);
     assert_memory_equal(a->checksums, b->checksums, sizeof a->checksums);
     assert_int_equal(a->unwritten, b->unwritten);
+    assert_int_equal(a->shared, b->shared);
 }
 
 static void test_round_trip(void **state)
@@ -79,9 +82,12 @@ static void assert_sound(struct store *store, const struct fs_chunk *chunk)
         if (chunk->blocks[slot] == 0)
             continue;
         assert_true(store_content_is_valid(store, (struct store_run){chunk->blocks[slot], 1}));
-        for (uint32_t other = 0; other < slot; other++)
-            assert_int_not_equal(chunk->blocks[slot], chunk->blocks[other]);
+        for (uint32_t other = 0; other < slot; other++) {
+            if (chunk->blocks[slot] == chunk->blocks[other])
+                assert_true((chunk->shared >> slot & chunk->shared >> other & 1U) != 0);
+        }
     }
+    assert_int_equal(chunk->shared & chunk->unwritten, 0);
     assert_true(fs_chunk_encode(chunk, row) > 0);
 }
 

@@ -1,6 +1,7 @@
 /* One writer and several readers of one file: a reader sees each request of the writer whole or not at all. Meanwhile
  * another thread changes the size of a second file, so that rows around the first one move, and one makes and removes
- * files whose contents are freed in steps. With and without the background threads. */
+ * files whose contents are freed in steps, and one makes copies of the first, which share its blocks and are as whole.
+ * With and without the background threads. */
 #include "base/clock.h"
 #include "content_fixture.h"
 
@@ -8,7 +9,7 @@
 #include <stdatomic.h>
 
 #define READERS     3
-#define THREADS     (READERS + 3)
+#define THREADS     (READERS + 4)
 #define RECORD      (200U << 10) /* across a chunk border */
 #define RUN_MS      600
 #define RUN_MS_LONG 20000
@@ -91,9 +92,35 @@ static void *run_remover(void *context)
     return NULL;
 }
 
+static void *run_copier(void *context)
+{
+    static const char *const names[] = {"copy", "second copy"};
+    struct shared *shared = context;
+    struct fs_make make = {.mode = S_IFREG | 0644};
+    uint64_t inodes[] = {0, 0};
+    uint8_t *bytes = malloc(RECORD);
+    struct fs_entry entry;
+
+    for (unsigned i = 0; !atomic_load(&shared->stop); i = 1 - i) {
+        if (inodes[i] != 0) {
+            if (fs_unlink(shared->fs, FS_ROOT_INODE, names[i]) != 0)
+                atomic_fetch_add(&shared->failures, 1);
+            fs_forget(shared->fs, inodes[i], 1);
+        }
+        if (fs_make(shared->fs, &root_caller, FS_ROOT_INODE, names[i], &make, &entry) != 0)
+            atomic_fetch_add(&shared->failures, 1);
+        inodes[i] = entry.attributes.inode;
+        if (fs_copy_range(shared->fs, &root_caller, shared->inode, 0, inodes[i], 0, 3000 + RECORD) != 3000 + RECORD ||
+            fs_read(shared->fs, inodes[i], 3000, bytes, RECORD) != RECORD || memcmp(bytes, bytes + 1, RECORD - 1) != 0)
+            atomic_fetch_add(&shared->failures, 1);
+    }
+    free(bytes);
+    return NULL;
+}
+
 static void run_threads(uint64_t commit_interval_ms)
 {
-    static void *(*const functions[THREADS])(void *) = {run_writer, run_neighbour, run_remover,
+    static void *(*const functions[THREADS])(void *) = {run_writer, run_neighbour, run_remover, run_copier,
                                                         run_reader, run_reader,    run_reader};
     struct fs_options options = {
         .cache_size = 2U << 20, .commit_interval_ms = commit_interval_ms, .access_times = FS_ACCESS_TIMES_EXACT};

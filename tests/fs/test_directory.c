@@ -186,7 +186,8 @@ static void resume_after_any_entry(void **state)
         fs_directory_close(directory);
     }
     directory = open_directory(sub);
-    assert_int_equal(read_some(directory, 0x7123456789abcdef, 5, rest), 0); /* no place of this directory */
+    assert_int_equal(read_some(directory, 0x7123456789abcdef, 5, rest), 5); /* no place of this directory */
+    assert_string_equal(rest[0].name, all[2].name);
     fs_directory_close(directory);
     free(all);
     free(rest);
@@ -214,9 +215,16 @@ static void seek_beyond_memory(void **state)
     assert_int_equal(read_some(directory, all[place].cookie, 3, rest), 3);
     assert_string_equal(rest[0].name, all[place + 1].name);
     fs_directory_close(directory);
-    /* Forgotten and removed: the listing ends, which is the documented limit. */
+    /* Forgotten and removed, or never given: the listing begins anew, so that nothing is missing. The dots are those of
+     * places before the first entry. */
     directory = open_directory(sub);
-    assert_int_equal(read_some(directory, all[place].cookie, 3, rest), 0);
+    assert_int_equal(read_some(directory, all[place].cookie, 3, rest), 3);
+    assert_string_equal(rest[0].name, all[2].name);
+    /* Its last place is remembered still, and is the end. */
+    assert_int_equal(read_rest(directory, all[2].cookie, 200, rest), COUNT - 2);
+    assert_int_equal(read_some(directory, all[COUNT + 1].cookie, 3, rest), 0);
+    assert_int_equal(read_some(directory, (uint64_t)INT64_MAX - 1, 3, rest), 3);
+    assert_string_equal(rest[0].name, all[2].name);
     fs_directory_close(directory);
     free(all);
     free(rest);

@@ -126,6 +126,28 @@ static void test_append_only_file(void **state)
     assert_int_equal(fs_fixture_attributes(&fixture, file).size, 8);
 }
 
+/* What Linux takes from a file that is appended to goes from an append-only one too, and nothing else. */
+static void test_append_takes_privileges(void **state)
+{
+    (void)state;
+    static const char capability[] = "security.capability";
+    uint64_t file = fs_fixture_make(&fixture, FS_ROOT_INODE, "file", S_IFREG | 06755);
+    struct fs_attributes attributes;
+    struct fs_changes clear = {.set = FS_SET_NO_SET_ID};
+    assert_int_equal(fs_set_xattr(fixture.fs, file, capability, "x", 1, 0), 0);
+    assert_int_equal(fs_set_xattr(fixture.fs, file, "user.a", "x", 1, 0), 0);
+    set_flags(file, FS_FLAG_IMMUTABLE);
+    assert_int_equal(fs_remove_xattr(fixture.fs, file, capability), -EPERM);
+    assert_int_equal(fs_set_attributes(fixture.fs, &fs_fixture_user, file, &clear, &attributes), -EPERM);
+    set_flags(file, FS_FLAG_APPEND);
+    assert_int_equal(fs_set_xattr(fixture.fs, file, capability, "y", 1, 0), -EPERM);
+    assert_int_equal(fs_remove_xattr(fixture.fs, file, "user.a"), -EPERM);
+    assert_int_equal(fs_remove_xattr(fixture.fs, file, capability), 0);
+    assert_int_equal(fs_set_attributes(fixture.fs, &fs_fixture_user, file, &clear, &attributes), 0);
+    assert_int_equal(attributes.mode, S_IFREG | 0755);
+    assert_int_equal(fs_write(fixture.fs, &fs_fixture_user, file, 0, "x", 1), 1);
+}
+
 static void test_directories(void **state)
 {
     (void)state;
@@ -175,12 +197,41 @@ static void test_inheritance_and_unknown(void **state)
     set_flags(directory, 0);
 }
 
+static void test_open(void **state)
+{
+    (void)state;
+    static const struct {
+        int flags;
+        int plain, immutable, append_only;
+    } cases[] = {
+        {O_RDONLY, 0, 0, 0},
+        {O_WRONLY, 0, -EPERM, -EPERM},
+        {O_RDWR, 0, -EPERM, -EPERM},
+        {O_WRONLY | O_APPEND, 0, -EPERM, 0},
+        {O_RDWR | O_APPEND, 0, -EPERM, 0},
+        {O_RDONLY | O_TRUNC, 0, -EPERM, -EPERM},
+        {O_WRONLY | O_APPEND | O_TRUNC, 0, -EPERM, -EPERM},
+    };
+    uint64_t file = fs_fixture_make(&fixture, FS_ROOT_INODE, "file", S_IFREG | 0644);
+    for (size_t index = 0; index < sizeof cases / sizeof cases[0]; index++) {
+        assert_int_equal(fs_check_open(fixture.fs, file, cases[index].flags), cases[index].plain);
+        set_flags(file, FS_FLAG_IMMUTABLE);
+        assert_int_equal(fs_check_open(fixture.fs, file, cases[index].flags), cases[index].immutable);
+        set_flags(file, FS_FLAG_APPEND);
+        assert_int_equal(fs_check_open(fixture.fs, file, cases[index].flags), cases[index].append_only);
+        set_flags(file, 0);
+    }
+    assert_int_equal(fs_check_open(fixture.fs, 12345, O_WRONLY), -ENOENT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_immutable_file, setup, teardown),
         cmocka_unit_test_setup_teardown(test_append_only_file, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_append_takes_privileges, setup, teardown),
         cmocka_unit_test_setup_teardown(test_directories, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_open, setup, teardown),
         cmocka_unit_test_setup_teardown(test_inheritance_and_unknown, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,7 +14,15 @@
 
 #include <cmocka.h>
 
-enum { ROW_MODE = 0, ROW_LINK_COUNT = 4, ROW_SIZE = 24, ROW_NANOSECONDS = 80, ROW_PARENT = 96, ROW_ZERO = 104 };
+enum {
+    ROW_MODE = 0,
+    ROW_LINK_COUNT = 4,
+    ROW_SIZE = 24,
+    ROW_NANOSECONDS = 80,
+    ROW_PARENT = 96,
+    ROW_PIECES = 104,
+    ROW_ZERO = 108
+};
 
 static struct fs_fixture fixture;
 static uint64_t directory, file;
@@ -196,9 +204,17 @@ static void rows_of_inodes(void **state)
         uint64_t value;
         size_t value_size;
     } faults[] = {
-        {ROW_MODE, 0644, 4},       {ROW_MODE, S_IFREG | 0644 | 1 << 20, 4}, {ROW_LINK_COUNT, UINT32_MAX, 4},
-        {ROW_SIZE, UINT64_MAX, 8}, {ROW_NANOSECONDS, 1000000000, 4},        {ROW_PARENT, 1, 8},
-        {ROW_ZERO, 1, 8},          {ROW_MODE, S_IFDIR | 0755, 4},           {ROW_MODE, S_IFLNK | 0777, 4},
+        {ROW_MODE, 0644, 4},
+        {ROW_MODE, S_IFREG | 0644 | 1 << 20, 4},
+        {ROW_LINK_COUNT, UINT32_MAX, 4},
+        {ROW_SIZE, UINT64_MAX, 8},
+        {ROW_NANOSECONDS, 1000000000, 4},
+        {ROW_PARENT, 1, 8},
+        {ROW_ZERO, 1, 4},
+        {ROW_PIECES, 3842, 4},
+        {ROW_PIECES, 1 << 16, 4},
+        {ROW_MODE, S_IFDIR | 0755, 4},
+        {ROW_MODE, S_IFLNK | 0777, 4},
     };
     for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
         memcpy(row, good, size);

@@ -2,6 +2,7 @@
  * and what each call answers at its limits. */
 #include "base/checksum.h"
 #include "base/random.h"
+#include "names.h"
 #include "support/fs_fixture.h"
 #include "support/test_seed.h"
 #include "xattr.h"
@@ -24,8 +25,9 @@
 #define STEPS_LONG  20000U
 #define HISTORY_MAX 64U
 
-static const struct fs_caller root_caller = {0, 0};
-static const struct fs_options options = {.cache_size = 24U << 20, .has_acls = true};
+static const struct fs_caller root_caller = {.uid = 0};
+/* The smallest pool: values of every size fit it. */
+static const struct fs_options options = {.cache_size = 1, .has_acls = true};
 static const uint32_t page_sizes[] = {4096, 16384, 65536};
 
 static struct fs_fixture fixture;
@@ -371,6 +373,34 @@ static void test_removal_cut(void **state)
     }
 }
 
+/* A transaction that may take less than the worst case gives up in time, with nothing changed. */
+static void test_too_few_pages(void **state)
+{
+    static uint8_t value[FS_XATTR_VALUE_SIZE_MAX], found[FS_XATTR_VALUE_SIZE_MAX];
+    (void)state;
+    fs_fixture_init_with(&fixture, NULL, 4096, &options);
+    uint64_t file = fs_fixture_make(&fixture, FS_ROOT_INODE, "file", S_IFREG | 0644);
+    uint32_t rows = fs_xattr_rows(fixture.fs, sizeof value);
+    fill(value, sizeof value, 7);
+    assert_int_equal(set(file, "user.a", value, sizeof value, 0), 0);
+    for (uint32_t pages = btree_pages_per_change(fixture.fs->tree); pages < pool_reserve_max(fixture.fs->pool);
+         pages += 3) {
+        struct txn *txn;
+        assert_int_equal(fs_row_changes_begin(fixture.fs, 0, pages, false, &txn), 0);
+        int error = pages % 2 == 0 ? fs_xattr_write(fixture.fs, txn, file, "user.a", found, sizeof found, rows)
+                                   : fs_xattr_delete(fixture.fs, txn, file, "user.a", rows);
+        assert_true(error == 0 || error == -EAGAIN);
+        assert_true(error == -EAGAIN || pages > 20);
+        assert_true(error == 0 || pages < 4 * btree_pages_per_change(fixture.fs->tree) + rows);
+        txn_abort(txn);
+        assert_int_equal(fs_get_xattr(fixture.fs, file, "user.a", found, sizeof found), sizeof found);
+        assert_memory_equal(found, value, sizeof value);
+        memset(found, 'x', sizeof found);
+    }
+    fs_fixture_check(&fixture);
+    fs_fixture_deinit(&fixture);
+}
+
 /* Reading and changing the attributes of what is unlinked, but in use. */
 static void test_unlinked(void **state)
 {
@@ -508,7 +538,7 @@ int main(void)
         cmocka_unit_test(test_answers),    cmocka_unit_test(test_listing_and_times),
         cmocka_unit_test(test_many_names), cmocka_unit_test(test_removal_cut),
         cmocka_unit_test(test_unlinked),   cmocka_unit_test(test_full),
-        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_threads),    cmocka_unit_test(test_too_few_pages),
     };
     base_message_configure("test", BASE_MESSAGE_TO_NOWHERE, 0);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 #include "fuzz_file.h"
 
 #include <errno.h>
+#include <linux/falloc.h>
 #include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,8 @@ enum {
     WRITE_SIZE_MAX = 140000,
     CACHE_SIZE = 1 << 20,
 };
+
+_Static_assert(READ_SIZE_MAX >= FS_XATTR_LIST_SIZE_MAX + FS_XATTR_VALUE_SIZE_MAX, "a list and a value fit");
 
 /* Where a name was seen. */
 struct place {
@@ -40,7 +43,7 @@ struct look {
     char last_name[FS_NAME_SIZE_MAX + 1];
 };
 
-static const struct fs_caller callers[] = {{0, 0}, {1000, 100}};
+static const struct fs_caller callers[] = {{.uid = 0, .gid = 0}, {.uid = 1000, .gid = 100}};
 
 static void expect_error(int64_t result)
 {
@@ -126,6 +129,22 @@ static void look_at_contents(struct fs *fs, const struct fs_attributes *attribut
     }
 }
 
+/* Every name of the list is read, as long as it is. */
+static void look_at_xattrs(struct fs *fs, uint64_t inode, uint8_t *buffer)
+{
+    static const struct fs_caller root = {.uid = 0};
+    char *names = (char *)buffer;
+    uint8_t *value = buffer + FS_XATTR_LIST_SIZE_MAX;
+    int64_t list_size = fs_list_xattrs(fs, &root, inode, names, FS_XATTR_LIST_SIZE_MAX);
+
+    FUZZ_EXPECT(list_size > -4096 && list_size <= (int64_t)FS_XATTR_LIST_SIZE_MAX);
+    FUZZ_EXPECT(list_size <= 0 || names[list_size - 1] == '\0');
+    for (const char *name = names; name < names + list_size; name += strlen(name) + 1) {
+        int64_t size = fs_get_xattr(fs, inode, name, value, FS_XATTR_VALUE_SIZE_MAX);
+        FUZZ_EXPECT(size > -4096 && size <= (int64_t)FS_XATTR_VALUE_SIZE_MAX);
+    }
+}
+
 static void look_at_inode(struct fs *fs, uint64_t inode, uint8_t *buffer)
 {
     struct fs_attributes attributes;
@@ -135,6 +154,7 @@ static void look_at_inode(struct fs *fs, uint64_t inode, uint8_t *buffer)
     if (result < 0) {
         return;
     }
+    look_at_xattrs(fs, inode, buffer);
     if (S_ISLNK(attributes.mode)) {
         result = fs_read_link(fs, inode, (char *)buffer, FS_SYMLINK_SIZE_MAX + 1);
         expect_error(result);
@@ -377,6 +397,46 @@ static void step_xattr(struct run *run)
     FUZZ_EXPECT(list_size > -4096 && list_size <= (int64_t)FS_XATTR_LIST_SIZE_MAX);
 }
 
+/* A place of a file: a number, or whole blocks. */
+static uint64_t pick_offset(struct run *run)
+{
+    uint64_t number = fuzz_take_number(run->script);
+
+    return number % 2 ? number : number * (STORE_BLOCK_SIZE / 2);
+}
+
+/* What was copied is the same in both files, or an error is read. */
+static void step_copy(struct run *run)
+{
+    uint64_t from = pick_inode(run), to = pick_inode(run);
+    uint64_t from_offset = pick_offset(run), to_offset = fuzz_take_8(run->script) % 2 ? pick_offset(run) : from_offset;
+    uint64_t size = pick_offset(run);
+    int64_t result = fs_copy_range(run->fs, run->caller, from, from_offset, to, to_offset, size);
+
+    FUZZ_EXPECT(result > -4096 && (result < 0 || (uint64_t)result <= size));
+    if (result > 0) {
+        size = (uint64_t)result < READ_SIZE_MAX ? (uint64_t)result : READ_SIZE_MAX;
+        result = fs_read(run->fs, from, from_offset, run->buffer, size);
+        int64_t copied = fs_read(run->fs, to, to_offset, run->other, size);
+        FUZZ_EXPECT(result < 0 || copied < 0 ||
+                    (result == copied && memcmp(run->buffer, run->other, (size_t)copied) == 0));
+    }
+}
+
+static void step_allocate(struct run *run)
+{
+    static const unsigned modes[] = {0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                     FALLOC_FL_ZERO_RANGE};
+    uint64_t inode = pick_inode(run), offset = pick_offset(run), size = pick_offset(run) % WRITE_SIZE_MAX;
+
+    expect_error(fs_allocate(run->fs, run->caller, inode, modes[fuzz_take_8(run->script) % 4], offset, size));
+}
+
+static void step_space(struct run *run)
+{
+    (fuzz_take_8(run->script) < 160 ? step_copy : step_allocate)(run);
+}
+
 static void step_look(struct run *run)
 {
     look_list(&run->look, pick_directory(run));
@@ -401,7 +461,7 @@ static void exercise_script(struct fs *fs, struct fuzz_reader *script)
     static void (*const steps[])(struct run *) = {
         step_make,   step_link, step_lookup, step_remove, step_remove,         step_rename,
         step_rename, step_read, step_write,  step_write,  step_set_attributes, step_set_attributes,
-        step_look,   step_sync, step_xattr,  step_make,
+        step_look,   step_sync, step_xattr,  step_space,
     };
     struct run *run = calloc(1, sizeof *run);
 

@@ -20,7 +20,7 @@ enum { INPUT_SIZE_MAX = 1 << 20, INPUT_SIZE_SMALL = 16000, SCRIPT_SIZE = 160, PA
 
 static const char *corpus;
 static struct base_random generator;
-static const struct fs_caller caller = {0, 0};
+static const struct fs_caller caller = {.uid = 0};
 
 /* An input being put together. */
 static uint8_t input[INPUT_SIZE_MAX];
@@ -236,9 +236,63 @@ static void fill_orphans(struct fs *fs)
     FUZZ_EXPECT(fs_unlink(fs, FS_ROOT_INODE, "orphan") == 0);
 }
 
+static void set_xattr(struct fs *fs, uint64_t inode, const char *name, size_t size)
+{
+    static uint8_t value[FS_XATTR_VALUE_SIZE_MAX];
+
+    memset(value, 'v', sizeof value);
+    FUZZ_EXPECT(fs_set_xattr(fs, inode, name, value, size, 0) == 0);
+}
+
+/* Of every size, on every type, several of an inode. */
+static void fill_xattrs(struct fs *fs)
+{
+    uint64_t file = make(fs, FS_ROOT_INODE, "file", S_IFREG | 0755, NULL);
+    uint64_t directory = make(fs, FS_ROOT_INODE, "directory", S_IFDIR | 0755, NULL);
+    uint64_t link = make(fs, directory, "link", S_IFLNK | 0777, "../file");
+
+    write_bytes(fs, file, 0, 100);
+    set_xattr(fs, file, "user.a", 10);
+    set_xattr(fs, file, "user.ab", 0);
+    set_xattr(fs, file, "user.long", 2500);
+    set_xattr(fs, file, "security.capability", 20);
+    set_xattr(fs, directory, "user.a", 200);
+    set_xattr(fs, directory, "trusted.a", 5000);
+    set_xattr(fs, link, "trusted.a", 1);
+}
+
+/* Unlinked and still in use, with many. */
+static void fill_xattr_orphans(struct fs *fs)
+{
+    struct fs_make what = {.mode = S_IFREG | 0644};
+    struct fs_entry entry;
+    char name[32];
+
+    fill_xattrs(fs);
+    FUZZ_EXPECT(fs_make(fs, &caller, FS_ROOT_INODE, "orphan", &what, &entry) == 0);
+    for (unsigned i = 0; i < 30; i++) {
+        snprintf(name, sizeof name, "user.%u", i);
+        set_xattr(fs, entry.attributes.inode, name, i * 40);
+    }
+    FUZZ_EXPECT(fs_unlink(fs, FS_ROOT_INODE, "orphan") == 0);
+}
+
+/* Copies that share blocks, one of them changed. */
+static void fill_shares(struct fs *fs)
+{
+    uint64_t file = make(fs, FS_ROOT_INODE, "file", S_IFREG | 0644, NULL);
+    uint64_t copy = make(fs, FS_ROOT_INODE, "copy", S_IFREG | 0644, NULL);
+    uint64_t third = make(fs, FS_ROOT_INODE, "third", S_IFREG | 0644, NULL);
+
+    write_bytes(fs, file, 0, 200000);
+    FUZZ_EXPECT(fs_copy_range(fs, &caller, file, 0, copy, 0, 200000) == 200000);
+    FUZZ_EXPECT(fs_copy_range(fs, &caller, copy, 65536, third, 0, 100000) == 100000);
+    write_bytes(fs, copy, 70000, 5000);
+}
+
 /* --- The targets -------------------------------------------------------------------------------------------------- */
 
-static const struct {
+static const struct kind {
     const char *name;
     uint32_t page_size;
     void (*fill)(struct fs *fs);
@@ -252,6 +306,22 @@ static const struct {
 };
 
 #define KIND_COUNT (sizeof kinds / sizeof kinds[0])
+
+/* After all others: what is drawn for those stays the same. */
+static const struct kind xattr_kinds[] = {
+    {"xattrs", 4096, fill_xattrs, true},
+    {"xattrs-16k", 16384, fill_xattrs, true},
+    {"xattr-orphans", 4096, fill_xattr_orphans, false},
+};
+
+#define XATTR_KIND_COUNT (sizeof xattr_kinds / sizeof xattr_kinds[0])
+
+static const struct kind share_kinds[] = {
+    {"shares", 4096, fill_shares, true},
+    {"shares-16k", 16384, fill_shares, false},
+};
+
+#define SHARE_KIND_COUNT (sizeof share_kinds / sizeof share_kinds[0])
 
 static void seed_image(const char *name)
 {
@@ -401,6 +471,37 @@ static void seed_rows_grammar(void)
     }
 }
 
+/* As above: a file with a short value, a long one and one with a wrong summary; a directory with ACLs. */
+static void seed_rows_xattrs(void)
+{
+    static const uint8_t rows[] = {
+        0,    1,  1, 3,   2,    0,    1,               /* root */
+        6,    50,                                      /* the superinode */
+        0x40, 0,  2, 1,   14,   0,    100,  0,         /* file 2: two names, 14 bytes */
+        1,    1,  1, 'f', 2,    8,                     /* its entry */
+        0x46, 2,  0, 0,   0x83, 3,    'a',  'b',  'c', /* user.a: 3 bytes */
+        0x46, 2,  2, 0,   70,   0xF1, 0xE8, 0x03,      /* user.b: 1,000 bytes, first piece */
+        0x46, 2,  2, 1,   55,                          /* and its second */
+        0x40, 1,  3, 2,   24,   1,    0,    0,    1,   /* directory 3, access ACL */
+        1,    1,  1, 'd', 3,    4,                     /* its entry */
+        0x46, 3,  6, 0,   0x9C, 28,   2,    0,    0,   0, 1, 0, 7,   0,   255, 255, 255, 255, /* the ACL */
+        4,    0,  5, 0,   255,  255,  255,  255,  32,  0, 5, 0, 255, 255, 255, 255,           /* */
+        0x40, 0,  4, 1,   7,    0,    0,    0,                                                /* file 4: no such row */
+        1,    1,  1, 'w', 4,    8,                                                            /* its entry */
+    };
+
+    for (unsigned flags = 0; flags < 4; flags++) {
+        char name[64];
+        put_8(flags);
+        put_8(0);
+        put_16(SCRIPT_SIZE);
+        put_script(SCRIPT_SIZE);
+        put(rows, sizeof rows);
+        snprintf(name, sizeof name, "grammar-xattrs-%u", flags);
+        save("rows", name);
+    }
+}
+
 /* Batches for target_log: records by its grammar, and what comes of the flags. */
 static void seed_log(void)
 {
@@ -430,6 +531,17 @@ static void seed_log(void)
     }
 }
 
+static void seed_kind(const struct kind *kind)
+{
+    make_fs(kind->page_size, kind->fill, kind->is_closed);
+    struct os_file *file = fuzz_file_open();
+    seed_superblock(kind->name);
+    seed_map(kind->name, kind->page_size);
+    seed_image(kind->name);
+    seed_rows(kind->name, file, kind->page_size);
+    seed_nodes(kind->name, file, kind->page_size);
+}
+
 int main(int argc, char **argv)
 {
     FUZZ_EXPECT(argc == 2);
@@ -438,15 +550,16 @@ int main(int argc, char **argv)
     fuzz_set_messages();
     base_random_seed(&generator, 1);
     for (size_t i = 0; i < KIND_COUNT; i++) {
-        make_fs(kinds[i].page_size, kinds[i].fill, kinds[i].is_closed);
-        struct os_file *file = fuzz_file_open();
-        seed_superblock(kinds[i].name);
-        seed_map(kinds[i].name, kinds[i].page_size);
-        seed_image(kinds[i].name);
-        seed_rows(kinds[i].name, file, kinds[i].page_size);
-        seed_nodes(kinds[i].name, file, kinds[i].page_size);
+        seed_kind(&kinds[i]);
     }
     seed_rows_grammar();
     seed_log();
+    for (size_t i = 0; i < XATTR_KIND_COUNT; i++) {
+        seed_kind(&xattr_kinds[i]);
+    }
+    seed_rows_xattrs();
+    for (size_t i = 0; i < SHARE_KIND_COUNT; i++) {
+        seed_kind(&share_kinds[i]);
+    }
     return 0;
 }

@@ -49,7 +49,7 @@ static struct {
 
 static void make_files(struct fs *fs)
 {
-    static const struct fs_caller caller = {0, 0};
+    static const struct fs_caller caller = {.uid = 0};
     static const uint8_t bytes[40000] = {1};
     struct fs_make file = {.mode = S_IFREG | 0644}, directory = {.mode = S_IFDIR | 0755};
     char name[] = "a";

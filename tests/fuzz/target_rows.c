@@ -8,6 +8,8 @@
 #include "fuzz_file.h"
 #include "image.h"
 #include "internal.h"
+#include "share.h"
+#include "xattr.h"
 
 #include "base/bytes.h"
 
@@ -63,7 +65,7 @@ static void put_rest(struct fuzz_reader *reader, struct row *row, size_t size)
     row->value_size += size;
 }
 
-static void take_inode_row(struct fuzz_reader *reader, struct row *row)
+static void take_inode_row(struct fuzz_reader *reader, struct row *row, bool has_xattrs)
 {
     static const uint32_t types[] = {S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK, 0};
     uint32_t type = types[fuzz_take_8(reader) % 8];
@@ -72,6 +74,9 @@ static void take_inode_row(struct fuzz_reader *reader, struct row *row)
     row->value_size = FS_INODE_ROW_SIZE;
     base_put_le32(row->value, type | 0644U);
     base_put_le32(row->value + 4, (uint32_t)fuzz_take_number(reader));
+    if (has_xattrs) {
+        base_put_le32(row->value + 20, (uint32_t)fuzz_take_number(reader) | (uint32_t)fuzz_take_8(reader) << 30);
+    }
     base_put_le64(row->value + 24, fuzz_take_number(reader));
     base_put_le64(row->value + 32, fuzz_take_number(reader));
     if (type == S_IFDIR) {
@@ -124,6 +129,7 @@ static void take_chunk_row(const struct setup *setup, struct fuzz_reader *reader
         if (how == 7) {
             run |= UINT64_C(1) << 56;
         } else if (place < 200) {
+            run |= (uint64_t)(how == 6) << 57;
             checksums += blocks % 32 + 1;
         }
         base_put_le64(row->value + row->value_size, run);
@@ -132,6 +138,57 @@ static void take_chunk_row(const struct setup *setup, struct fuzz_reader *reader
     for (uint32_t i = 0; i < checksums && row->value_size + 8 <= sizeof row->value; i++) {
         static const uint8_t zeros[STORE_BLOCK_SIZE];
         base_put_le64(row->value + row->value_size, store_content_checksum(zeros));
+        row->value_size += 8;
+    }
+}
+
+/* The first row of a value, or a piece of it; an ACL has entries where its name says so. */
+static void take_xattr_row(struct fuzz_reader *reader, struct row *row)
+{
+    static const char *const names[] = {"user.a",
+                                        "user.ab",
+                                        "user.b",
+                                        "trusted.a",
+                                        "security.a",
+                                        "security.capability",
+                                        FS_XATTR_ACCESS_ACL_NAME,
+                                        FS_XATTR_DEFAULT_ACL_NAME};
+    uint64_t inode = fuzz_take_number(reader);
+    const char *name = names[fuzz_take_8(reader) % 8];
+    unsigned piece = fuzz_take_8(reader), size = fuzz_take_8(reader);
+
+    row->key[0] = 'X';
+    base_put_be64(row->key + 1, inode);
+    row->key_size = 9 + strlen(name);
+    memcpy(row->key + 9, name, strlen(name));
+    if (piece > 0) { /* behind a zero byte */
+        row->key[row->key_size + 1] = (uint8_t)(piece >> 4);
+        row->key[row->key_size + 2] = (uint8_t)piece;
+        row->key_size += 3;
+    } else {
+        base_put_le32(row->value, (uint32_t)fuzz_take_number(reader));
+        row->value_size = 4;
+    }
+    if (size >= 0x80) { /* of its own bytes, else of one */
+        put_rest(reader, row, size & 0x7F);
+    } else {
+        memset(row->value + row->value_size, 'x', size * 8U);
+        row->value_size += size * 8U;
+    }
+}
+
+/* Owners of blocks near the first that rows may name. */
+static void take_share_row(const struct setup *setup, struct fuzz_reader *reader, struct row *row)
+{
+    uint64_t group = setup->first_content / FS_SHARE_GROUP_BLOCKS + fuzz_take_8(reader) % 4;
+    unsigned count = fuzz_take_8(reader) % 9;
+
+    row->key_size = fs_key_share(row->key, group * FS_SHARE_GROUP_BLOCKS);
+    for (unsigned i = 0; i < count; i++) {
+        uint8_t *run = row->value + row->value_size;
+        run[0] = fuzz_take_8(reader);
+        run[1] = fuzz_take_8(reader);
+        base_put_le32(run + 4, (uint32_t)fuzz_take_number(reader));
         row->value_size += 8;
     }
 }
@@ -156,7 +213,7 @@ static void take_row(const struct setup *setup, struct fuzz_reader *reader, stru
     memset(row, 0, sizeof *row);
     switch (what % 8) {
     case 0:
-        take_inode_row(reader, row);
+        take_inode_row(reader, row, what & 0x40);
         break;
     case 1:
         take_entry_row(reader, row);
@@ -168,6 +225,10 @@ static void take_row(const struct setup *setup, struct fuzz_reader *reader, stru
         take_chunk_row(setup, reader, row);
         break;
     case 4:
+        if (what & 0x40) {
+            take_share_row(setup, reader, row);
+            break;
+        }
         row->key_size = fs_key_orphan(row->key, fuzz_take_number(reader));
         break;
     case 5:
@@ -177,6 +238,10 @@ static void take_row(const struct setup *setup, struct fuzz_reader *reader, stru
         row->value_size = 8;
         break;
     case 6:
+        if (what & 0x40) {
+            take_xattr_row(reader, row);
+            break;
+        }
         row->key_size = fs_key_inode(row->key, 0);
         base_put_le64(row->value, fuzz_take_number(reader));
         row->value_size = 32;

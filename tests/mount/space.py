@@ -29,6 +29,10 @@ def equal(what, wanted, got):
         check(what, False, text)
 
 
+def less(what, found, limit):
+    check(what, found < limit, "%d is not below %d" % (found, limit))
+
+
 def fails(what, number, function, *arguments, **words):
     try:
         function(*arguments, **words)
@@ -102,6 +106,10 @@ def test_small(path):
     descriptor = make(path, b"a" * 1000)
     small = blocks(descriptor)
     check("a small file: blocks", 0 < small <= 8, small)
+    hole = make(path + "-hole", b"")
+    os.ftruncate(hole, 3000)
+    equal("a small hole: blocks", 0, blocks(hole))
+    os.close(hole)
     fallocate(descriptor, PUNCH | KEEP, 100, 200)
     equal("punched", b"a" * 100 + bytes(200) + b"a" * 700, os.pread(descriptor, 2000, 0))
     equal("a small file is data", [(0, 1000)], segments(descriptor))
@@ -220,6 +228,40 @@ def test_copy(path):
     equal("a hole over data", 100000, copy(source, target, 100000, 1 << 20, 0))
     equal("a hole over data: bytes", bytes(100000), os.pread(target, 100000, 0))
     for descriptor in (source, target, small):
+        os.close(descriptor)
+
+
+def used_bytes(descriptor):
+    """What is free besides depends on what others do with the host's disk."""
+    os.fsync(descriptor)
+    space = os.fstatvfs(descriptor)
+    return (space.f_blocks - space.f_bfree) * space.f_bsize
+
+
+def test_clone(path):
+    """Copies share blocks until one of them changes; the space comes back with the last."""
+    count = 64 << 20
+    data = random.Random(9).randbytes(1 << 20)
+    source, target, third = make(path), make(path + ".target"), make(path + ".third")
+    for at in range(0, count, len(data)):
+        os.pwrite(source, data, at)
+    before = used_bytes(source)
+    equal("clone", count, copy(source, target, count))
+    equal("clone of a clone", count, copy(target, third, count))
+    less("clones of 64 MiB take rows", used_bytes(source) - before, 8 << 20)  # with pages of 64 KiB too
+    equal("clone: blocks", blocks(source), blocks(target))
+    os.pwrite(target, b"changed", 1 << 20)
+    os.pwrite(source, b"otherwise", 2 << 20)
+    fallocate(third, PUNCH | KEEP, 3 << 20, 1 << 20)
+    for at, texts in ((1 << 20, (data[:9], b"changed" + data[7:9], data[:9])), (2 << 20, (b"otherwise", data[:9], data[:9])),
+                      (3 << 20, (data[:9], data[:9], bytes(9))), (5 << 20, (data[:9], data[:9], data[:9]))):
+        equal("clones at %d" % at, texts, tuple(os.pread(descriptor, 9, at) for descriptor in (source, target, third)))
+    os.ftruncate(source, 0)
+    os.ftruncate(third, 0)
+    less("two of three gone: nothing is free", before - used_bytes(target), 4 << 20)
+    os.ftruncate(target, 0)
+    less("all gone", used_bytes(target), before - count + (8 << 20))
+    for descriptor in (source, target, third):
         os.close(descriptor)
 
 

@@ -197,6 +197,37 @@ static void test_newer(void **state)
     assert_refused(fixture->file, -EPROTONOSUPPORT, "features");
 }
 
+/* A feature is there when both slots name it, and stays. */
+static void test_known_feature(void **state)
+{
+    struct fixture *fixture = *state;
+    struct base_reason reason;
+    struct store *store;
+    uint8_t bytes[8];
+
+    assert_int_equal(open_store(fixture->file, false, &store, &reason), 0);
+    assert_false(store_has_feature(store, STORE_FEATURE_SHARED_CONTENTS));
+    store_want_feature(store, STORE_FEATURE_SHARED_CONTENTS);
+    assert_false(store_has_feature(store, STORE_FEATURE_SHARED_CONTENTS));
+    assert_true(store_is_dirty(store));
+    store_freeze(store);
+    assert_int_equal(store_checkpoint(store), 0);
+    assert_true(store_has_feature(store, STORE_FEATURE_SHARED_CONTENTS));
+    store_close(store);
+    for (unsigned slot = 0; slot < 2; slot++) {
+        assert_int_equal(os_file_read(fixture->file, bytes, sizeof bytes, slot * (uint64_t)SLOT_B + 24), 0);
+        assert_int_equal(base_get_le64(bytes), STORE_FEATURE_SHARED_CONTENTS);
+    }
+    assert_int_equal(open_store(fixture->file, false, &store, &reason), 0);
+    assert_true(store_has_feature(store, STORE_FEATURE_SHARED_CONTENTS));
+    store_freeze(store);
+    assert_int_equal(store_checkpoint(store), 0);
+    store_close(store);
+    assert_int_equal(open_store(fixture->file, true, &store, &reason), 0);
+    assert_true(store_has_feature(store, STORE_FEATURE_SHARED_CONTENTS));
+    store_close(store);
+}
+
 static void test_read_only_features(void **state)
 {
     struct fixture *fixture = *state;
@@ -578,6 +609,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_both_slots, create, end),
         cmocka_unit_test_setup_teardown(test_foreign, create, end),
         cmocka_unit_test_setup_teardown(test_newer, create, end),
+        cmocka_unit_test_setup_teardown(test_known_feature, create, end),
         cmocka_unit_test_setup_teardown(test_read_only_features, create, end),
         cmocka_unit_test_setup_teardown(test_fields, create, end),
         cmocka_unit_test_setup_teardown(test_numbers_that_end, create, end),

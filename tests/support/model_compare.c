@@ -171,6 +171,29 @@ static bool compare_symlink(struct comparison *comparison, struct model_node *no
     return good || differ(comparison, inode, "the symlink's target");
 }
 
+static bool compare_xattrs(struct comparison *comparison, struct model_node *node)
+{
+    const struct fs_caller root = {.uid = 0};
+    uint64_t inode = node->attributes.inode;
+    int64_t size = fs_list_xattrs(comparison->fs, &root, inode, (char *)comparison->real, READ_SIZE);
+    size_t expected = 0;
+    for (size_t i = 0; i < node->xattr_count; i++) {
+        size_t name_size = strlen(node->xattrs[i].name) + 1;
+        memcpy(comparison->expected + expected, node->xattrs[i].name, name_size);
+        expected += name_size;
+    }
+    if (size != (int64_t)expected || memcmp(comparison->real, comparison->expected, expected) != 0)
+        return differ(comparison, inode, "the list of extended attributes");
+    for (size_t i = 0; i < node->xattr_count; i++) {
+        const struct model_xattr *xattr = &node->xattrs[i];
+        model_xattr_fill(xattr->seed, comparison->expected, xattr->size);
+        size = fs_get_xattr(comparison->fs, inode, xattr->name, comparison->real, READ_SIZE);
+        if (size != xattr->size || memcmp(comparison->real, comparison->expected, xattr->size) != 0)
+            return differ(comparison, inode, xattr->name);
+    }
+    return true;
+}
+
 static bool compare_node(struct comparison *comparison, struct model_node *node)
 {
     struct fs_attributes real;
@@ -179,6 +202,8 @@ static bool compare_node(struct comparison *comparison, struct model_node *node)
     const char *difference = error ? "existence" : find_difference(&node->attributes, &real, 0);
     if (difference)
         return differ(comparison, inode, difference);
+    if (!compare_xattrs(comparison, node))
+        return false;
     switch (node->attributes.mode & S_IFMT) {
     case S_IFDIR:
         return compare_directory(comparison, node);

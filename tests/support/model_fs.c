@@ -1,4 +1,5 @@
-/* See model_fs.h. Names, inodes, attributes; contents are in model_contents.c, the comparison in model_compare.c. */
+/* See model_fs.h. Names, inodes, attributes; contents are in model_contents.c, extended attributes in model_xattr.c,
+ * the comparison in model_compare.c. */
 #include "support/model_internal.h"
 
 #include <errno.h>
@@ -56,6 +57,7 @@ static void free_node(struct model_node *node)
 {
     model_contents_truncate(node, 0);
     free(node->pages);
+    model_xattrs_free(node);
     free(node->entries);
     free(node->target);
     free(node);
@@ -104,6 +106,7 @@ struct model_fs *model_fs_clone(const struct model_fs *model)
         if (from->target)
             node->target = strdup(from->target);
         model_contents_share(node, from);
+        model_xattrs_copy(node, from);
         clone->nodes[i] = node;
     }
     return clone;

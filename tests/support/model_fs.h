@@ -18,6 +18,13 @@ enum model_time {
 
 struct model_page; /* 4 KiB of contents, shared between clones */
 
+/* Values are patterns: the first `size` bytes that model_xattr_fill makes of the seed. */
+struct model_xattr {
+    char *name;
+    uint32_t size;
+    uint64_t seed;
+};
+
 struct model_entry {
     char name[FS_NAME_SIZE_MAX + 1];
     uint64_t inode;
@@ -30,7 +37,9 @@ struct model_node {
     size_t entry_capacity;
     struct model_page **pages; /* of files: NULL is a page of zeros */
     size_t page_count;
-    char *target; /* of symlinks */
+    char *target;               /* of symlinks */
+    struct model_xattr *xattrs; /* in bytewise order of the names */
+    size_t xattr_count;
     uint64_t lookup_count;
     unsigned touched; /* enum model_time: set by the operation just done */
 };
@@ -67,6 +76,11 @@ int64_t model_fs_write(struct model_fs *model, const struct fs_caller *caller, u
 int model_fs_allocate(struct model_fs *model, const struct fs_caller *caller, uint64_t inode, unsigned mode,
                       uint64_t offset, uint64_t size);
 int64_t model_fs_read(struct model_fs *model, uint64_t inode, uint64_t offset, void *buffer, size_t size);
+/* Extended attributes without ACLs; flags: enum fs_xattr_flags. */
+int model_fs_set_xattr(struct model_fs *model, uint64_t inode, const char *name, uint64_t seed, uint32_t size,
+                       unsigned flags);
+int model_fs_remove_xattr(struct model_fs *model, uint64_t inode, const char *name);
+void model_xattr_fill(uint64_t seed, void *value, uint32_t size);
 /* Nobody uses anything any more: unlinked inodes go. */
 void model_fs_restart(struct model_fs *model);
 
