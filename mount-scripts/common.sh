@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # What the scripts of the project share; read with `source`, from bash. Sets `top`, the root of the source tree.
 
+unset CDPATH # with it, cd prints
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 # One line to the person, as the programs write it.
