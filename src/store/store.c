@@ -125,10 +125,13 @@ static uint64_t space_count_available(const struct space *space, uint64_t host_f
     return subtract(blocks, zones * STORE_ZONE_BLOCKS + kept_blocks);
 }
 
-static void space_fill_statistics(struct space *space, uint64_t host_free_blocks,
+/* file_size: of a device, what lies behind the database's own end is free as well; of a file there is nothing, or what
+ * it has just grown by. */
+static void space_fill_statistics(struct space *space, uint64_t host_free_blocks, uint64_t file_size,
                                   struct store_statistics *ret_statistics)
 {
     base_mutex_lock(&space->mutex);
+    host_free_blocks += subtract(file_size / STORE_BLOCK_SIZE, space->block_count);
     ret_statistics->file_blocks = space->block_count;
     ret_statistics->used_blocks = space->used_blocks;
     ret_statistics->available_blocks = space_count_available(space, host_free_blocks);
@@ -165,12 +168,13 @@ void store_get_statistics(struct store *store, struct store_statistics *ret_stat
         .content_bytes_unsynced = read_counter(&counters->content_bytes_unsynced),
         .checksum_failures = read_counter(&counters->checksum_failures),
     };
-    uint64_t host_free = 0;
+    uint64_t host_free = 0, file_size = 0;
 
-    if (store->read_only || os_file_get_host_free(store->file, &host_free) < 0) {
-        host_free = 0;
+    if (store->read_only || os_file_get_host_free(store->file, &host_free) < 0 ||
+        os_file_get_size(store->file, &file_size) < 0) {
+        host_free = file_size = 0;
     }
-    space_fill_statistics(&store->space, host_free / STORE_BLOCK_SIZE, &statistics);
+    space_fill_statistics(&store->space, host_free / STORE_BLOCK_SIZE, file_size, &statistics);
     *ret_statistics = statistics;
 }
 
