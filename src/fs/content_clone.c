@@ -33,7 +33,7 @@ struct chunk_plan {
     uint32_t marked[2];
 };
 
-/* The slot of the source that goes to a slot of the target. */
+/* The slot of the source that goes to a slot of the target, and which chunk it is of. */
 static uint32_t source_slot(const struct clone *clone, const struct chunk_plan *plan, uint32_t slot,
                             unsigned *ret_source)
 {
@@ -41,6 +41,7 @@ static uint32_t source_slot(const struct clone *clone, const struct chunk_plan *
 
     offset = offset - clone->part->to_offset + clone->part->from_offset;
     *ret_source = plan->sources[0]->offset == fs_round_down(offset, FS_CHUNK_SIZE) ? 0 : 1;
+    BASE_ASSERT(plan->sources[*ret_source] != NULL);
     return (uint32_t)(offset % FS_CHUNK_SIZE / STORE_BLOCK_SIZE);
 }
 
