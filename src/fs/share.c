@@ -123,7 +123,7 @@ static int group_read(struct fs *fs, struct txn *txn, uint64_t first, struct fs_
 {
     uint8_t key[FS_SHARE_KEY_SIZE], value[FS_SHARE_ROW_SIZE_MAX];
     struct btree_slice key_slice = {key, fs_key_share(key, first)};
-    struct base_reason reason;
+    struct base_reason reason = {""};
     size_t size = 0;
     int ret = btree_get(fs->tree, txn, key_slice, value, sizeof value, &size);
 
