@@ -78,8 +78,8 @@ void txn_commit(struct txn *txn);
 /* Ends it as if it had never been: also before txn_lock. Can't fail. */
 void txn_abort(struct txn *txn);
 
-/* How many more pages it may change or make: for one whose worst case is unlikely, which began with less and gives up in
- * time (txn_abort). */
+/* How many more pages it may change or make: for one whose worst case is unlikely, which began with less and gives up
+ * in time (txn_abort). */
 uint32_t txn_pages_left(const struct txn *txn);
 
 /* --- Pages: caller holds the writer lock -------------------------------------------------------------------------- */
