@@ -125,13 +125,20 @@ static uint64_t space_count_available(const struct space *space, uint64_t host_f
     return subtract(blocks, zones * STORE_ZONE_BLOCKS + kept_blocks);
 }
 
+/* Of what lies behind the database's end on a device: pages and nodes for what fills it take about a thousandth, and
+ * the zone that they begin. (Files have a host that keeps something back.) */
+static uint64_t count_device_free(uint64_t blocks)
+{
+    return subtract(blocks - blocks / 1024, 2 * STORE_ZONE_BLOCKS);
+}
+
 /* file_size: of a device, what lies behind the database's own end is free as well; of a file there is nothing, or what
  * it has just grown by. */
 static void space_fill_statistics(struct space *space, uint64_t host_free_blocks, uint64_t file_size,
                                   struct store_statistics *ret_statistics)
 {
     base_mutex_lock(&space->mutex);
-    host_free_blocks += subtract(file_size / STORE_BLOCK_SIZE, space->block_count);
+    host_free_blocks += count_device_free(subtract(file_size / STORE_BLOCK_SIZE, space->block_count));
     ret_statistics->file_blocks = space->block_count;
     ret_statistics->used_blocks = space->used_blocks;
     ret_statistics->available_blocks = space_count_available(space, host_free_blocks);
