@@ -123,7 +123,7 @@ static int group_read(struct fs *fs, struct txn *txn, uint64_t first, struct fs_
 {
     uint8_t key[FS_SHARE_KEY_SIZE], value[FS_SHARE_ROW_SIZE_MAX];
     struct btree_slice key_slice = {key, fs_key_share(key, first)};
-    struct base_reason reason = {""};
+    struct base_reason reason;
     size_t size = 0;
     int ret = btree_get(fs->tree, txn, key_slice, value, sizeof value, &size);
 
@@ -170,7 +170,7 @@ static int group_acquire(struct fs *fs, struct txn *txn, struct store_run run)
     struct fs_share_group group;
     int ret = group_read(fs, txn, run.block - first, &group);
 
-    if (ret < 0) {
+    if (ret != 0) {
         return ret;
     }
     for (uint32_t i = first; i < first + run.count; i++) {
@@ -219,7 +219,7 @@ static int group_release(struct fs *fs, struct txn *txn, struct store_run run)
     } else if (ret == 0) {
         ret = free_unowned(txn, &group, first, run.count);
     }
-    if (ret < 0) {
+    if (ret != 0) {
         return ret;
     }
     for (uint32_t i = first; i < first + run.count; i++) {
