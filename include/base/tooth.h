@@ -12,7 +12,7 @@ enum base_tooth {
     BASE_TOOTH_NONE,
     BASE_TOOTH_NO_SYNC,                /* a batch is called durable without a sync */
     BASE_TOOTH_NO_BATCH_CHECKSUM,      /* recovery believes a batch whose checksum is wrong */
-    BASE_TOOTH_NO_SALT,                /* ... or one that an earlier mount wrote */
+    BASE_TOOTH_NO_SALT,                /* ... or one that an earlier mount wrote, and the next left out, but not void */
     BASE_TOOTH_EARLY_SUPERBLOCK,       /* the superblock is written before its pages are durable */
     BASE_TOOTH_NO_CONTENT_CHECK,       /* recovery does not look at the contents of the last batch */
     BASE_TOOTH_EARLY_REUSE,            /* a content block is reused before the record that freed it is durable */

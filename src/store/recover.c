@@ -136,7 +136,7 @@ static int finish_void(struct store *store, struct base_reason *ret_reason)
 {
     static const uint8_t zeros[STORE_BLOCK_SIZE];
 
-    if (store->void_position == UINT64_MAX) {
+    if (store->void_position == UINT64_MAX || BASE_TOOTH(NO_SALT)) {
         return 0;
     }
     int result = os_file_write(store->file, zeros, sizeof zeros, void_offset(store));
