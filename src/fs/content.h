@@ -179,8 +179,7 @@ uint32_t fs_change_count_share_rows(const struct fs_change *change);
  * next sync. */
 struct txn_need fs_change_need(const struct fs_change *change, uint32_t rows_beside);
 /* The slot gets a block that another slot has with this checksum, and keeps. Sharing is possible (fs_share_begin). */
-void fs_change_adopt(struct fs_change *change, struct fs_chunk_change *chunk, uint32_t slot, uint64_t block,
-                     uint64_t checksum);
+void fs_change_adopt(struct fs_chunk_change *chunk, uint32_t slot, uint64_t block, uint64_t checksum);
 /* Allocates every block that is needed and writes those that have a source. Between txn_begin and txn_lock. */
 int fs_change_write_blocks(struct fs_change *change, struct txn *txn);
 /* Writer: rows become what was asked, replaced blocks are freed; *content_blocks is kept true. */

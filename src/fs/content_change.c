@@ -182,10 +182,8 @@ void fs_change_reserve(struct fs_change *change, struct fs_chunk_change *chunk, 
     }
 }
 
-void fs_change_adopt(struct fs_change *change, struct fs_chunk_change *chunk, uint32_t slot, uint64_t block,
-                     uint64_t checksum)
+void fs_change_adopt(struct fs_chunk_change *chunk, uint32_t slot, uint64_t block, uint64_t checksum)
 {
-    (void)change;
     BASE_ASSERT(slot < FS_CHUNK_BLOCKS && block != 0 && chunk->sources[slot] == NULL);
     chunk->adopted |= 1U << slot;
     chunk->fresh[slot] = block;

@@ -93,7 +93,7 @@ static bool plan_fits(const struct clone *clone, const struct chunk_plan *plan)
     return true;
 }
 
-static void plan_enter(struct clone *clone, const struct chunk_plan *plan)
+static void plan_enter(const struct clone *clone, const struct chunk_plan *plan)
 {
     for (uint32_t slot = plan->first; slot < plan->end; slot++) {
         if ((plan->adopted >> slot & 1U) != 0) {
@@ -101,7 +101,7 @@ static void plan_enter(struct clone *clone, const struct chunk_plan *plan)
             uint32_t from = source_slot(clone, plan, slot, &which);
             const struct fs_chunk *chunk = &plan->sources[which]->chunk;
 
-            fs_change_adopt(clone->target, plan->target, slot, chunk->blocks[from], chunk->checksums[from]);
+            fs_change_adopt(plan->target, slot, chunk->blocks[from], chunk->checksums[from]);
         }
     }
     plan->target->dropped |= plan->dropped;
